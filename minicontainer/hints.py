@@ -1,0 +1,25 @@
+"""What a failed system call means here, and what to do about it: (call, errno) -> one clause."""
+
+from __future__ import annotations
+
+from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM
+
+USER_NAMESPACES = "unprivileged user namespaces may be off; `minicontainer doctor` tells how to turn them on"
+
+HINTS: dict[tuple[str, int], str] = {
+    ("clone3", EPERM): USER_NAMESPACES + ", or use sudo",
+    ("clone3", ENOSYS): "the kernel is older than 5.3, or a seccomp filter hides clone3",
+    ("clone3", ENOSPC): "the limit in /proc/sys/user/max_*_namespaces is reached",
+    ("unshare", EPERM): USER_NAMESPACES + ", or use sudo",
+    ("unshare", EINVAL): "the kernel lacks this namespace, or a second thread is running",
+    ("unshare", ENOSPC): "the limit in /proc/sys/user/max_*_namespaces is reached",
+    ("mount", EPERM): "mounting needs root or a user namespace; an LSM such as AppArmor may also forbid it",
+    ("mount", ENODEV): "the kernel does not know this file system; try `modprobe` with its name",
+    ("pivot_root", EINVAL): "the new root must be a mount point and `/` must not be shared or an initramfs",
+    ("pivot_root", EBUSY): "the new root is on the current root's own mount",
+}
+
+
+def hint(call: str, errno: int) -> str:
+    """The remedy for `call` failing with `errno`, or an empty string."""
+    return HINTS.get((call, errno), "")
