@@ -1,0 +1,1 @@
+"""The walls, one module each. `ORDER` (in `minicontainer.isolation.order`) says which goes up when."""

@@ -1,0 +1,1 @@
+"""A container's life, from the spec to the exit status."""
