@@ -34,7 +34,9 @@ def parse(text: str) -> Any:
     """The value that `text` holds. Raises ValueError with line and column."""
     if _json is not None:
         try:
-            value, end = _json.make_scanner(_Scanner)(text, len(text) - len(text.lstrip(WHITESPACE)))
+            value, end = _json.make_scanner(_Scanner)(  # type: ignore[arg-type]
+                text, len(text) - len(text.lstrip(WHITESPACE))
+            )
             if not text[end:].strip(WHITESPACE):
                 return value
         except (ValueError, StopIteration, SystemError):

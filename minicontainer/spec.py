@@ -301,7 +301,7 @@ class Spec(Record):
             with open(path, encoding="utf-8") as file:
                 spec = cls.from_json(parse(file.read()), problems)
         except OSError as error:
-            raise SpecError(f"cannot read {path}: {error.strerror}", "a bundle is a folder with a config.json") from None
+            raise SpecError(f"cannot read {path}: {error.strerror}", "a bundle is a folder with config.json") from None
         except ValueError as error:
             raise SpecError(f"{path} is not JSON: {error}") from None
         if problems:

@@ -52,7 +52,9 @@ def start_time(pid: int) -> int:
 
 def status(pid: int | str = "self") -> dict[str, str]:
     """/proc/PID/status as a dictionary."""
-    return {key: value.strip() for key, _, value in (row.partition(":") for row in read(f"/proc/{pid}/status").splitlines())}
+    return {
+        key: value.strip() for key, _, value in (row.partition(":") for row in read(f"/proc/{pid}/status").splitlines())
+    }
 
 
 def namespace(pid: int | str, kind: str) -> int:
