@@ -1,0 +1,166 @@
+"""Own user ids: root inside is nobody in particular outside. user_namespaces(7).
+
+A user namespace maps ids: with `0 100000 65536` in /proc/PID/uid_map, uid 0 inside is uid 100000 for
+the rest of the system, and owns there what 100000 owns: nothing. It also limits every capability:
+CAP_SYS_ADMIN inside reaches only the other namespaces that belong to this one. That is what lets an
+ordinary user make a container at all.
+
+The map is written once, from outside. Root may write any; others only their own id, or through the
+setuid helpers newuidmap(1) and newgidmap(1) the ranges that /etc/subuid and /etc/subgid give them.
+
+    cat /proc/PID/uid_map; ps -o uid,cmd PID        watch it
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from minicontainer.errors import KernelError, SpecError, UnsupportedError
+from minicontainer.isolation.namespaces import NamespaceFeature
+from minicontainer.linux import process
+from minicontainer.linux.files import write_file
+from minicontainer.linux.proc import read
+from minicontainer.spec import IDMapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minicontainer.runtime.container import Container
+
+BLOCK = 65536
+"""How many ids `--userns auto` gives a container: all that 16-bit programs know, as Docker does."""
+
+FIRST_BLOCK = 1 << 30
+"""Where root's automatic blocks begin: far above the ranges that useradd(8) writes into /etc/subuid."""
+
+
+class User(NamespaceFeature):
+    name = "user"
+    kind = "user"
+
+    def outside(self, container: Container, pid: int) -> None:
+        if not self.flags(container):
+            return
+        linux = container.spec.linux
+        if not may_map_anything() and len(linux.gid_mappings) == 1:
+            write_file(f"/proc/{pid}/setgroups", "deny")  # the kernel's condition for mapping one's own gid
+        write_map(pid, "uid", linux.uid_mappings)
+        write_map(pid, "gid", linux.gid_mappings)
+
+    def inside(self, container: Container) -> None:
+        super().inside(container)
+        if container.spec.namespace(self.kind):
+            if read("/proc/self/setgroups") == "allow":
+                process.setgroups([])
+            process.setresgid(0, 0, 0)
+            process.setresuid(0, 0, 0)
+
+
+def may_map_anything() -> bool:
+    """Whether this process may write any id map: root's CAP_SETUID in the initial user namespace, or alike."""
+    return os.geteuid() == 0
+
+
+def write_map(pid: int, kind: str, mappings: list[IDMapping]) -> None:
+    """Give the process `pid` its `uid` or `gid` map."""
+    rows = [(m.container_id, m.host_id, m.size) for m in mappings]
+    if may_map_anything() or len(rows) == 1:
+        write_file(f"/proc/{pid}/{kind}_map", "".join(f"{a} {b} {n}\n" for a, b, n in rows))
+        return
+    helper = find_program(f"new{kind}map")
+    if helper is None:
+        raise UnsupportedError(f"new{kind}map is not installed", "install the package uidmap, or use --userns with one id")
+    words = [helper, str(pid), *(str(number) for row in rows for number in row)]
+    status = os.waitpid(os.posix_spawn(helper, words, dict(os.environ)), 0)[1]
+    if status:
+        raise UnsupportedError(
+            f"`{' '.join(words)}` failed", f"does /etc/sub{kind} give {rows[-1][1]} and the {rows[-1][2] - 1} after it to you?"
+        )
+
+
+def find_program(name: str) -> str | None:
+    """The path of a host program, or None."""
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        path = os.path.join(folder, name)
+        if folder.startswith("/") and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+# -- which ids ----------------------------------------------------------------------------------
+
+
+def mappings(userns: str, taken: list[IDMapping]) -> tuple[list[IDMapping], list[IDMapping]]:
+    """The uid and gid maps for `--userns auto` or `UID:GID:COUNT`. `taken` are the ranges of other containers.
+
+    Raises SpecError for a malformed value.
+    """
+    if os.geteuid() != 0:
+        return rootless_map("uid", os.geteuid()), rootless_map("gid", os.getegid())
+    if userns == "auto":
+        first = FIRST_BLOCK
+        while any(m.host_id < first + BLOCK and first < m.host_id + m.size for m in taken):
+            first += BLOCK
+        return [IDMapping(host_id=first, size=BLOCK)], [IDMapping(host_id=first, size=BLOCK)]
+    try:
+        uid, gid, count = map(int, userns.split(":"))
+    except ValueError:
+        raise SpecError(f"--userns {userns!r} is not understood", "use auto, host or UID:GID:COUNT") from None
+    if min(uid, gid) < 0 or count < 1 or max(uid, gid) + count > 1 << 32:
+        raise SpecError(f"--userns {userns!r} is out of range", "ids are 0 to 4294967295 and COUNT at least 1")
+    return [IDMapping(host_id=uid, size=count)], [IDMapping(host_id=gid, size=count)]
+
+
+def rootless_map(kind: str, own: int) -> list[IDMapping]:
+    """An ordinary user's map: 0 is the user; from 1 on what /etc/subuid or /etc/subgid grants, if it can be used."""
+    result = [IDMapping(host_id=own, size=1)]
+    granted = subordinate_ids(kind)
+    if granted and find_program(f"new{kind}map"):
+        result.append(IDMapping(container_id=1, host_id=granted[0], size=granted[1]))
+    return result
+
+
+def subordinate_ids(kind: str) -> tuple[int, int] | None:
+    """The first (start, count) that /etc/subuid or /etc/subgid grants this user: subuid(5)."""
+    names = {str(os.getuid()), login_name()}
+    for row in read(f"/etc/sub{kind}").splitlines():
+        owner, _, span = row.partition(":")
+        start, _, count = span.partition(":")
+        if owner in names and start.isdigit() and count.isdigit():
+            return int(start), int(count)
+    return None
+
+
+def login_name() -> str:
+    """The name of this process's user, or an empty string."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
+
+
+# -- for idmapped mounts ------------------------------------------------------------------------
+
+
+def namespace_with(uids: list[IDMapping], gids: list[IDMapping]) -> int:
+    """A descriptor of a user namespace with these maps, that nobody is in.
+
+    mount_setattr(2) takes the map of an idmapped mount from such a namespace. It is made by a process
+    that does nothing but be in it until it is mapped.
+    """
+    pid, pidfd = process.clone3(process.CLONE_NEWUSER)
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        write_map(pid, "uid", uids)
+        write_map(pid, "gid", gids)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(f"open(/proc/{pid}/ns/user)", error.errno or 0) from None
+    finally:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
