@@ -252,10 +252,14 @@ class Overlay(Record):
 
 
 class Port(Record):
-    """A published port: `host_ip:host_port` outside reaches `container_port` inside. Host port 0: any free one."""
+    """A published port: `host_ip:host_port` outside reaches `container_port` inside. Host port 0: any free one.
+
+    With `host_port_last` the first free one from `host_port` up to that.
+    """
 
     container_port: int = 0
     host_port: int = 0
+    host_port_last: int = 0
     host_ip: str = ""
     protocol: str = "tcp"
 
@@ -266,6 +270,8 @@ class Network(Record):
     mode: str = "none"
     ports: list[Port] = many(Port)
     dns: list[str] = plain(list)
+    dns_search: list[str] = plain(list)
+    dns_options: list[str] = plain(list)
     hosts: list[str] = plain(list)
 
 
@@ -278,6 +284,8 @@ class Extension(Record):
     init: bool = False
     rootless: bool = False
     without: list[str] = plain(list)
+    labels: dict[str, str] = plain(dict)
+    stop_signal: str = ""
 
 
 class Spec(Record):
