@@ -61,7 +61,7 @@ def many(kind: type[R]) -> list[R]:
     return Field(list, kind)  # type: ignore[return-value]
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(plain, one, maybe, many))
+@dataclass_transform(kw_only_default=True)
 class Record:
     """The base of all records. `json_names` maps the attributes whose property is not just camelCase."""
 
