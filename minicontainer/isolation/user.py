@@ -14,7 +14,6 @@ setuid helpers newuidmap(1) and newgidmap(1) the ranges that /etc/subuid and /et
 from __future__ import annotations
 
 import os
-import signal
 
 from minicontainer.errors import KernelError, SpecError, UnsupportedError
 from minicontainer.isolation.namespaces import NamespaceFeature
@@ -25,7 +24,11 @@ from minicontainer.spec import IDMapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+
     from minicontainer.runtime.container import Container
+else:
+    import _signal as signal  # `signal` itself imports enum
 
 BLOCK = 65536
 """How many ids `--userns auto` gives a container: all that 16-bit programs know, as Docker does."""
@@ -152,6 +155,7 @@ def namespace_with(uids: list[IDMapping], gids: list[IDMapping]) -> int:
     """
     pid, pidfd = process.clone3(process.CLONE_NEWUSER)
     if pid == 0:
+        process.set_pdeathsig(signal.SIGKILL)
         signal.pause()
         os._exit(0)
     try:
@@ -161,6 +165,6 @@ def namespace_with(uids: list[IDMapping], gids: list[IDMapping]) -> int:
     except OSError as error:
         raise KernelError(f"open(/proc/{pid}/ns/user)", error.errno or 0) from None
     finally:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        process.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(pidfd)

@@ -17,11 +17,16 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 
 import prctl
 
 from minicontainer.linux.calls import Flags, check, libc, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # `signal` itself imports enum
 
 
 class CloneFlags(Flags):
@@ -112,6 +117,12 @@ def setns(fd: int, kind: int) -> None:
 def pidfd_open(pid: int) -> int:
     """A descriptor for the process `pid`: pidfd_open(2)."""
     return os.pidfd_open(pid)
+
+
+@syscall
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """Send a signal to the process behind `pidfd`: pidfd_send_signal(2)."""
+    signal.pidfd_send_signal(pidfd, number)
 
 
 @syscall

@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from minicontainer.runtime.channel import Channel
+
 
 def state_root() -> str:
     """Where all state lives: $MINICONTAINER_ROOT, or /var/lib/minicontainer for root, or the user's own folder."""
@@ -50,6 +52,10 @@ class Container:
         self.bundle = bundle or dir
         self.record: dict[str, Any] = {"id": id, "status": "creating", "pid": 0, "bundle": self.bundle}
         self._lock = -1
+        # What lives only as long as the process that starts the container:
+        self.channel: Channel = None  # type: ignore[assignment]  # the hand-shake with its first process
+        self.cgroup_fd = -1  # the cgroup directory that it is born in
+        self.root_fd = -1  # its root, in the child, before the pivot
 
     @property
     def short_id(self) -> str:

@@ -1,0 +1,168 @@
+"""The container's own file tree: a mount namespace, overlayfs, pivot_root(2).
+
+Three features, in this order:
+
+    mounts    a mount namespace, cut off from the host's: from here on nothing mounted or unmounted
+              inside reaches the host. mount_namespaces(7)
+    root      the rootfs, read only, below a writable layer: the kernel's overlayfs
+    pivot     (after the file systems are in place) the new tree becomes `/`, the old one goes
+
+    lower   the rootfs as it is on disk          never written
+    upper   what the container changed           layer/upper, dropped at the end
+    merged  what it sees                         rootfs/, in its own mount namespace only
+
+All paths are relative to the container's directory, in which the child stands: when it has become
+another user, in a user namespace, it can no longer walk there from `/`.
+
+    cat /proc/PID/mountinfo         what the container has mounted, and with which options
+    ls layer/upper                  what it changed
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from minicontainer.errors import KernelError
+from minicontainer.isolation.feature import Feature
+from minicontainer.isolation.namespaces import NamespaceFeature
+from minicontainer.isolation.user import namespace_with
+from minicontainer.linux import files, mount
+from minicontainer.linux.mount import AT_FDCWD, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minicontainer.runtime.container import Container
+
+PROPAGATION = {
+    "private": MS_PRIVATE,
+    "slave": MS_SLAVE,
+    "shared": MS_SHARED,
+    "unbindable": MS_UNBINDABLE,
+    "rprivate": MS_REC | MS_PRIVATE,
+    "rslave": MS_REC | MS_SLAVE,
+    "rshared": MS_REC | MS_SHARED,
+    "runbindable": MS_REC | MS_UNBINDABLE,
+}
+"""mount(8)'s names of the propagation types."""
+
+
+class Mounts(NamespaceFeature):
+    """An own mount table. Without the second step a shared `/` (systemd makes it so) would still pass every mount on."""
+
+    name = "mounts"
+    kind = "mount"
+
+    def inside(self, container: Container) -> None:
+        super().inside(container)
+        if not self.flags(container):
+            return
+        wanted = PROPAGATION.get(container.spec.linux.rootfs_propagation, MS_REC | MS_PRIVATE)
+        # Shared would let the mounts of the next steps out; the pivot grants it, once they are done.
+        mount.mount(None, "/", None, MS_REC | MS_SLAVE if wanted & (MS_SHARED | MS_SLAVE) else MS_REC | MS_PRIVATE)
+
+
+class Root(Feature):
+    """The rootfs with a writable layer on it, mounted at `rootfs/`; `container.root_fd` holds it open."""
+
+    name = "root"
+
+    def __init__(self) -> None:
+        self.lower = -1
+
+    def before(self, container: Container) -> None:
+        for folder in ("rootfs", "lower", "layer", "layer/upper", "layer/work"):
+            os.makedirs(container.path(folder), 0o755, exist_ok=True)
+        overlay = container.spec.minicontainer.overlay
+        if overlay and overlay.keep:
+            self._keep(container, overlay.keep)
+        linux = container.spec.linux
+        if linux.uid_mappings and not container.spec.minicontainer.rootless:
+            self.lower = idmapped(container)
+            owner = linux.uid_mappings[0].host_id, linux.gid_mappings[0].host_id
+            for folder in ("", "layer", "layer/upper", "layer/work"):
+                files.chown(container.path(folder), *owner)
+
+    def _keep(self, container: Container, keep: str) -> None:
+        """Put the writable layer's `upper` where the user wants to find it afterwards."""
+        os.makedirs(os.path.join(keep, ".work"), exist_ok=True)
+        for folder, target in (("upper", keep), ("work", os.path.join(keep, ".work"))):
+            os.rmdir(container.path("layer", folder))
+            os.symlink(os.path.abspath(target), container.path("layer", folder))
+
+    def inside(self, container: Container) -> None:
+        if self.lower < 0:
+            recursive = mount.OPEN_TREE_CLONE | mount.OPEN_TREE_CLOEXEC | mount.AT_RECURSIVE
+            self.lower = mount.open_tree(AT_FDCWD, container.root, recursive)
+        overlay = container.spec.minicontainer.overlay
+        attach(self.lower, "lower" if overlay else "rootfs")
+        if overlay:
+            mount_overlay(container)
+        container.root_fd = os.open("rootfs", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def after(self, container: Container) -> None:
+        files.remove_tree(container.path("layer"))
+
+
+class Pivot(Feature):
+    """The new tree becomes `/`: pivot_root(2). chroot(2) would leave the old one a few `..` away."""
+
+    name = "pivot"
+    wall = False
+
+    def inside(self, container: Container) -> None:
+        spec = container.spec
+        if spec.root.readonly:
+            mount.mount_setattr(container.root_fd, 0, mount.MOUNT_ATTR_RDONLY)
+        files.fchdir(container.root_fd)
+        # Both arguments may be the same place: the old root is then stacked on the new one, and goes
+        # with one umount. No directory has to be made for it in the container's tree.
+        mount.pivot_root(".", ".")
+        mount.umount2(".", mount.MNT_DETACH)
+        files.chdir("/")
+        propagation = PROPAGATION.get(spec.linux.rootfs_propagation, 0)
+        if propagation & MS_SHARED:
+            mount.mount(None, "/", None, propagation)
+
+
+def attach(tree: int, path: str) -> None:
+    """Attach the mount held by `tree` at the directory `path`."""
+    place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount.move_mount(tree, place)
+    os.close(place)
+    os.close(tree)
+
+
+def mount_overlay(container: Container) -> None:
+    """Mount the overlay of lower/ and layer/ at rootfs/.
+
+    Some file systems cannot hold an upper layer (overlayfs itself, NFS, a VM's view of its host):
+    there, the layer is a tmpfs in the container's own mount namespace.
+    """
+    options = "lowerdir=lower,upperdir=layer/upper,workdir=layer/work"
+    if container.spec.namespace("user"):
+        options += ",userxattr"  # trusted.* attributes are the initial user namespace's alone
+    try:
+        mount.mount("overlay", "rootfs", "overlay", 0, options)
+    except KernelError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        mount.mount("tmpfs", "layer", "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, "mode=755")
+        files.mkdir("layer/upper")
+        files.mkdir("layer/work")
+        mount.mount("overlay", "rootfs", "overlay", 0, options)
+
+
+def idmapped(container: Container) -> int:
+    """The rootfs as a mount on which its owners appear as the container's own: mount_setattr(2).
+
+    Its files belong to root on disk; below this mount they belong to whoever is root inside.
+    """
+    linux = container.spec.linux
+    tree = mount.open_tree(AT_FDCWD, container.root, mount.OPEN_TREE_CLONE | mount.OPEN_TREE_CLOEXEC)
+    namespace = namespace_with(linux.uid_mappings, linux.gid_mappings)
+    try:
+        mount.mount_setattr(tree, 0, set=mount.MOUNT_ATTR_IDMAP, userns=namespace)
+    finally:
+        os.close(namespace)
+    return tree

@@ -1,0 +1,81 @@
+"""The process itself: session, terminal, keyring, resource limits, kernel settings.
+
+    setsid(2), pty(7), session-keyring(7), setrlimit(2), proc_pid_oom_score_adj(5), proc_sys(5)
+"""
+
+from __future__ import annotations
+
+import os
+
+from minicontainer.errors import KernelError, SpecError, UnsupportedError
+from minicontainer.isolation.feature import Feature
+from minicontainer.linux import files, mount, process, pty
+from minicontainer.linux.keyring import join_session_keyring
+from minicontainer.linux.paths import make_in, open_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minicontainer.runtime.container import Container
+    from minicontainer.spec import Rlimit
+
+
+class Session(Feature):
+    name = "session"
+    wall = False
+
+    def inside(self, container: Container) -> None:
+        spec = container.spec
+        process.setsid()
+        try:
+            join_session_keyring(container.id)
+        except KernelError:
+            pass  # no keyrings in this kernel, or the quota is used up: then none of the host's is reachable either
+        for name, value in spec.linux.sysctl.items():
+            set_sysctl(name, value)
+        if spec.process.oom_score_adj is not None:
+            files.write_file("/proc/self/oom_score_adj", str(spec.process.oom_score_adj))
+        for limit in spec.process.rlimits:
+            set_limit(limit)
+        if spec.process.terminal:
+            self._terminal(container)
+
+    def _terminal(self, container: Container) -> None:
+        """Make a pty in the container's own /dev/pts, send the master out, take the slave as 0, 1 and 2."""
+        master = open_in(container.root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        slave = pty.open_slave(master)
+        if size := container.spec.process.console_size:
+            pty.set_size(master, size.height, size.width)
+        uid = container.spec.process.user.uid
+        if uid:
+            os.chown(slave, uid, -1)
+        if "filesystems" not in container.spec.minicontainer.without:
+            console = make_in(container.root_fd, "/dev/console", directory=False)
+            tree = mount.open_tree(slave, "", mount.OPEN_TREE_CLONE | mount.OPEN_TREE_CLOEXEC | mount.AT_EMPTY_PATH)
+            mount.move_mount(tree, console)
+        container.channel.send_terminal(master)
+        pty.set_controlling_terminal(slave)
+        for number in (0, 1, 2):
+            os.dup2(slave, number)
+
+
+def set_sysctl(name: str, value: str) -> None:
+    """Write one kernel setting of this process's namespaces; `name` with dots or slashes: sysctl(8)."""
+    path = "/proc/sys/" + (name if "/" in name else name.replace(".", "/"))
+    try:
+        files.write_file(path, value)
+    except KernelError as error:
+        raise SpecError(
+            f"sysctl {name}={value} failed: {os.strerror(error.errno)}", f"does {path} exist, and take that value?"
+        ) from None
+
+
+def set_limit(limit: Rlimit) -> None:
+    """Set one resource limit."""
+    soft, hard = (-1 if number >= 1 << 63 else number for number in (limit.soft, limit.hard))
+    try:
+        process.setrlimit(limit.type, soft, hard)
+    except (AttributeError, ValueError, KernelError) as error:
+        raise UnsupportedError(
+            f"cannot set {limit.type} to {limit.soft}:{limit.hard}: {error}",
+            "raising a hard limit takes CAP_SYS_RESOURCE, which `minicontainer doctor` shows",
+        ) from None
