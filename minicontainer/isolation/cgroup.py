@@ -47,7 +47,7 @@ class Cgroup(NamespaceFeature):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fd = -1
+        self.cgroup_fd = -1
         """The directory of the container's group, open for clone3; -1 if it has none."""
 
     def flags(self, container: Container) -> int:
@@ -76,7 +76,7 @@ class Cgroup(NamespaceFeature):
                 raise withheld(controller, group)
         limits.apply(group, resources)
         delegate(container, group)
-        self.fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.cgroup_fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def outside(self, container: Container, pid: int) -> None:
         self._close()  # the child is in it by now
@@ -99,9 +99,9 @@ class Cgroup(NamespaceFeature):
             cgroup2.remove(group)
 
     def _close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        if self.cgroup_fd >= 0:
+            os.close(self.cgroup_fd)
+            self.cgroup_fd = -1
 
 
 # -- where ----------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def place(container: Container, top: str) -> str:
     if ".." in path.split("/") or not path.strip("/."):
         raise SpecError(f"the control group {path!r} is not below another", "name one such as /containers/web")
     group = os.path.normpath(f"{start}/{path}")
-    if not f"{group}/".startswith(f"{top}/"):
+    if not group.startswith(f"{top}/"):
         raise UnsupportedError(f"this user may not make the control group {group}", f"choose one below {top}")
     return group
 

@@ -34,6 +34,9 @@ class Feature:
     wall = True
     """Whether it is a wall that can be taken down; False for steps that every process needs."""
 
+    cgroup_fd = -1
+    """The open directory of the cgroup that the clone puts the child into; only the cgroup feature has one."""
+
     def flags(self, container: Container) -> int:
         """The CLONE_NEW* bits that it adds to the clone."""
         return 0

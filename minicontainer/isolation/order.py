@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicontainer.isolation.capabilities import Capabilities
 from minicontainer.isolation.cgroup import Cgroup
+from minicontainer.isolation.devices import Devices
 from minicontainer.isolation.filesystems import Filesystems
 from minicontainer.isolation.identity import Identity
 from minicontainer.isolation.namespaces import Ipc, Pid, Time, Uts
@@ -23,6 +24,7 @@ ORDER: tuple[type[Feature], ...] = (
     Time,  # the parent enters it for its children, so before the clone and first of all
     User,  # the other new namespaces belong to it; inside, everything after is done as its root
     Cgroup,  # limits hold before anything runs; its namespace is rooted where the child then is
+    Devices,  # its rules are attached to the group
     Net,
     Uts,
     Ipc,
@@ -38,7 +40,7 @@ ORDER: tuple[type[Feature], ...] = (
     Seccomp,  # last, so that the steps above need not be allowed by it
 )
 
-NEEDS = {"root": "mounts", "filesystems": "root", "pivot": "root"}
+NEEDS = {"devices": "cgroup", "root": "mounts", "filesystems": "root", "pivot": "root"}
 """Without an own mount table a new root would be the host's new root too, and so on up."""
 
 

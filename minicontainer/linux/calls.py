@@ -22,7 +22,7 @@ from minicontainer.errors import KernelError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ParamSpec, TypeVar
+    from typing import Any, ParamSpec, Self, TypeVar
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -44,7 +44,7 @@ class Flags(int):
     def define(cls, **values: int) -> None:
         cls.names = {value: name for name, value in values.items()}
 
-    def __or__(self, other: int) -> Flags:
+    def __or__(self, other: int) -> Self:
         return type(self)(int(self) | other)
 
     def __repr__(self) -> str:

@@ -54,7 +54,6 @@ class Container:
         self._lock = -1
         # What lives only as long as the process that starts the container:
         self.channel: Channel = None  # type: ignore[assignment]  # the hand-shake with its first process
-        self.cgroup_fd = -1  # the cgroup directory that it is born in
         self.root_fd = -1  # its root, in the child, before the pivot
 
     @property

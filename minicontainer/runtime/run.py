@@ -47,11 +47,12 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
         calls.current_feature = wall.name
         undo.append(lambda wall=wall: wall.after(container))  # type: ignore[misc]
         wall.before(container)
-    flags = process.CloneFlags(0)
+    flags, cgroup = process.CloneFlags(0), -1
     for wall in walls:
-        flags = process.CloneFlags(flags | wall.flags(container))
+        flags |= wall.flags(container)
+        cgroup = max(cgroup, wall.cgroup_fd)
 
-    pid, pidfd = process.clone3(flags, container.cgroup_fd)
+    pid, pidfd = process.clone3(flags, cgroup)
     if pid == 0:
         init(container, walls)
     undo.append(lambda: end(pid, pidfd))
