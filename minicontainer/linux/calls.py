@@ -58,21 +58,23 @@ class Flags(int):
 class Call:
     """One kernel call, not made yet. `feature` is the isolation feature on whose behalf it is."""
 
-    __slots__ = ("args", "feature", "function", "name")
+    __slots__ = ("args", "feature", "function", "kwargs", "name")
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.name = function.__name__
         self.function = function
         self.args = args
+        self.kwargs = kwargs
         self.feature = current_feature
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(spell, self.args))})"
+        named = [f"{name}={spell(value)}" for name, value in self.kwargs.items()]
+        return f"{self.name}({', '.join([*map(spell, self.args), *named])})"
 
     def run(self) -> Any:
         """Make the call. Raises KernelError."""
         try:
-            return self.function(*self.args)
+            return self.function(*self.args, **self.kwargs)
         except OSError as error:
             raise KernelError(str(self), error.errno or 0) from None
 
@@ -82,10 +84,10 @@ current_feature = ""
 
 
 def syscall(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function as one kernel call (positional arguments only)."""
+    """Mark a function as one kernel call."""
 
     def gate(*args: P.args, **kwargs: P.kwargs) -> Any:
-        call = Call(function, args + tuple(kwargs.values()))
+        call = Call(function, args, kwargs)
         return call.run() if observer is None else observer(call)
 
     gate.__name__ = function.__name__
