@@ -36,7 +36,8 @@ def make(root: Path, suite: str, skeleton: Path, say: Callable[[str], None]) -> 
     say(f"making a Debian {suite} with mmdebstrap; this takes a minute or two")
     run(["mmdebstrap", "--variant=apt", f"--include={EXTRA_PACKAGES}", suite, str(partial), *sources(suite)])
     shutil.copy(skeleton / "profile", partial / GREETING)
-    shutil.copy(skeleton / "motd", partial / "etc/motd")
+    for name in ("motd", "hostname"):  # mmdebstrap copies this machine's name
+        shutil.copy(skeleton / name, partial / "etc" / name)
     partial.replace(root)
     say(f"{root}: Debian {suite}")
 
