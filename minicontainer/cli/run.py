@@ -1,0 +1,44 @@
+"""`minicontainer run`, from its options to the exit status of the container's program."""
+
+from __future__ import annotations
+
+import os
+
+from minicontainer.cli.output import note
+from minicontainer.engine.create import build_spec, notes
+from minicontainer.errors import UsageError
+from minicontainer.runtime.container import Container, new_id, state_root
+from minicontainer.runtime.diagnose import check_root
+from minicontainer.runtime.run import run as run_container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minicontainer.engine.options import Options
+
+
+def run(options: Options) -> int:
+    """Do what `minicontainer run` was asked to. Raises MinicontainerError."""
+    choose_terminal(options)
+    check_root(options.root)
+    id = new_id()
+    spec = build_spec(options, options.root, id)
+    for line in notes(spec, options):
+        note(line)
+    if options.interactive is False and not options.tty:
+        no_input()
+    return run_container(Container(id, spec, os.path.join(state_root(), "containers", id)))
+
+
+def choose_terminal(options: Options) -> None:
+    """Without -i and -t: an interactive shell if we are at a terminal, else our own input and output as they are."""
+    if options.tty and options.interactive is not False and not os.isatty(0):
+        raise UsageError("the input device is not a TTY", "leave -t out, or run it at a terminal")
+    if options.tty is None and options.interactive is None:
+        options.tty = os.isatty(0) and os.isatty(1)
+
+
+def no_input() -> None:
+    """Put /dev/null in the place of standard input, for `--interactive=false`."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
