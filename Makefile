@@ -62,7 +62,7 @@ test-tools: $(VENV)/dev
 # The start-up script that pip writes imports `re`, 6 ms; this one does not. -I: nothing from the environment or
 # from the folder that one happens to be in gets into a program that runs as root.
 define pip-install
-$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable "$(1)"
+$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable "$(1)"
 @case "$(CURDIR)" in *' '*) ;; *) printf '%s\n' '#!$(CURDIR)/$(VENV)/bin/python -I' \
   'from minicontainer.cli.main import main' '' 'raise SystemExit(main())' >$(VENV)/bin/minicontainer;; esac
 endef
