@@ -18,6 +18,7 @@ from minicontainer.engine.mounts import Volume
 from minicontainer.errors import CommandNotFound, UsageError
 from minicontainer.isolation import limits
 from minicontainer.linux import capability
+from minicontainer.profiles import docker
 from minicontainer.spec import Capabilities, DeviceRule, Mount, Overlay, Pids, Root, Spec
 
 TYPE_CHECKING = False
@@ -117,9 +118,11 @@ def capabilities(o: Options) -> list[str]:
     return [name for name in known if name in held]
 
 
-def seccomp(profile: str, hardened: bool, held: list[str]) -> Seccomp | None:
+def seccomp(profile: str, hardened: bool, held: list[str]) -> Seccomp:
     """The filter of system calls: of the file `profile`, or our own."""
-    return None
+    if profile:
+        return docker.load(profile, held)
+    return docker.built_in("hardened" if hardened else "default", held)
 
 
 def thermal_throttles() -> list[str]:
