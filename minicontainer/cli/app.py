@@ -33,6 +33,7 @@ class Commands(TyperGroup):
             return super().get_command(ctx, cmd_name)
         command = typer.main.get_command(import_module(f"minicontainer.cli.{cmd_name}").app)
         command.name = cmd_name
+        command.params = [param for param in command.params if not str(param.name).endswith("_completion")]
         return command
 
 

@@ -24,7 +24,7 @@ def run(options: Options) -> int:
     spec = build_spec(options, options.root, id)
     for line in notes(spec, options):
         note(line)
-    if options.interactive is False and not options.tty:
+    if options.interactive is False:
         no_input()
     return run_container(Container(id, spec, os.path.join(state_root(), "containers", id)))
 

@@ -129,21 +129,20 @@ def time_offset(text: str) -> TimeOffsets:
 
 def duration(text: str) -> int:
     """`1h30m`, `-90s`, `1.5d`, `20` (seconds) in nanoseconds."""
-    sign, rest, total = (-1 if text.startswith("-") else 1), text.lstrip("+-"), 0
-    if rest and rest[-1] not in SECONDS:
-        rest += "s"
-    number = ""
-    for char in rest:
+    wrong = Invalid("is not a time", "write a sign, numbers and units s, m, h or d, as in +1h30m; at most 146 years")
+    rest = text[1:] if text[:1] in ("-", "+") else text
+    total, number = 0, ""
+    for char in rest if rest[-1:] in SECONDS else rest + "s":
         if char not in SECONDS:
             number += char
             continue
         value = decimal(number, 9)
         if value is None:
-            break
+            raise wrong
         total, number = total + value * SECONDS[char], ""
-    if not rest or number or len(text) - len(text.lstrip("+-")) > 1 or total > 146 * 365 * 86400 * 10**9:
-        raise Invalid("is not a time", "write a sign, numbers and units s, m, h or d, as in +1h30m; at most 146 years")
-    return sign * total
+    if total > 146 * 365 * 86400 * 10**9 or (rest[-1:] not in SECONDS and any(unit in rest for unit in SECONDS)):
+        raise wrong
+    return -total if text.startswith("-") else total
 
 
 # -- names --------------------------------------------------------------------------------------

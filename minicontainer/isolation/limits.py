@@ -82,7 +82,9 @@ def check_cpuset(resources: Resources) -> None:
     ):
         available = read(online) or "0"
         if asked and not numbers(asked) <= numbers(available):
-            raise SpecError(f"Requested {what} are not available - requested {asked}, available: {available}")
+            raise SpecError(
+                f"Requested {what} are not available - requested {asked}, available: {available}", "ask for those"
+            )
 
 
 def check_block_io(resources: Resources) -> None:
@@ -124,7 +126,8 @@ def quota(cpus: float) -> int:
     online = len(numbers(read("/sys/devices/system/cpu/online") or "0"))
     if not 0.01 <= cpus <= online:
         raise SpecError(
-            f"Range of CPUs is from 0.01 to {online}.00, as there are only {online} CPUs available, not {cpus:g}"
+            f"Range of CPUs is from 0.01 to {online}.00, as there are only {online} CPUs available, not {cpus:g}",
+            "ask for fewer" if cpus > online else "ask for more",
         )
     return round(cpus * DEFAULT_PERIOD)
 
