@@ -73,15 +73,24 @@ class Container:
     # -- on disk ------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Make the directory and take its lock. Raises StateError if the id is taken."""
-        os.makedirs(os.path.dirname(self.dir), 0o700, exist_ok=True)
+        """Make the directory and take its lock. Raises StateError if the id or the name is taken."""
+        folder = os.path.dirname(self.dir)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        turn = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.mkdir(self.dir, 0o700)
-        except FileExistsError:
-            raise StateError(f"container {self.id} exists already", "choose another id") from None
-        self.lock()
-        self.spec.save(self.path("config.json"))
-        self.save()
+            if name := self.spec.minicontainer.name:
+                fcntl.flock(turn, fcntl.LOCK_EX)  # nobody else takes a name until ours can be seen
+                if any(name == other.spec.minicontainer.name for other in all_containers(folder)):
+                    raise StateError(f"the name {name} is taken", "choose another, or end the container that has it")
+            try:
+                os.mkdir(self.dir, 0o700)
+            except FileExistsError:
+                raise StateError(f"container {self.id} exists already", "choose another id") from None
+            self.lock()
+            self.spec.save(self.path("config.json"))
+            self.save()
+        finally:
+            os.close(turn)
 
     def lock(self) -> bool:
         """Take the container's lock; False if another process has it."""
@@ -122,9 +131,9 @@ class Container:
         return pid if pid and proc.start_time(pid) == self.record.get("start_time") else 0
 
 
-def all_containers() -> list[Container]:
-    """Every container with a whole directory, in the order of their ids."""
-    folder = os.path.join(state_root(), "containers")
+def all_containers(folder: str = "") -> list[Container]:
+    """Every container with a whole directory (below `folder`; by default ours), in the order of their ids."""
+    folder = folder or os.path.join(state_root(), "containers")
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from minicontainer.errors import CommandNotFound, MinicontainerError, SpecError,
 from minicontainer.linux import cgroup2
 from minicontainer.runtime.container import Container, new_id
 from minicontainer.spec import Namespace, Spec
+from tests.support import environment
 
 ID = "0123456789abcdef" * 4
 SIX = ["mount", "pid", "ipc", "uts", "cgroup", "network"]
@@ -570,3 +573,41 @@ def test_a_source_that_links_to_nothing(root: Path, tmp_path: Path) -> None:
 def test_a_source_that_cannot_be_made(root: Path) -> None:
     with pytest.raises(UsageError, match="cannot make"):
         build(root, "-v /proc/nowhere:/a")
+
+
+# -- names --------------------------------------------------------------------------------------
+
+
+def test_a_name_has_one_container(root: Path) -> None:
+    first = other(Spec())
+    with pytest.raises(MinicontainerError, match="the name other is taken"):
+        other(Spec())
+    for path in Path(first.dir).iterdir():
+        path.unlink()
+    Path(first.dir).rmdir()
+    other(Spec())
+
+
+def test_a_hundred_racers_for_one_name(root: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from minicontainer.runtime.container import Container, new_id, state_root\n"
+        "from minicontainer.errors import StateError\n"
+        "from minicontainer.spec import Spec\n"
+        "won = 0\n"
+        "for turn in range(25):\n"
+        "    spec = Spec()\n"
+        "    spec.minicontainer.name = f'name{turn}'\n"
+        "    id = new_id()\n"
+        "    try:\n"
+        "        Container(id, spec, os.path.join(state_root(), 'containers', id)).create()\n"
+        "        won += 1\n"
+        "    except StateError:\n"
+        "        pass\n"
+        "print(won)\n"
+    )
+    racers = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment())
+        for _ in range(4)
+    ]
+    assert sum(int(racer.communicate()[0]) for racer in racers) == 25
