@@ -94,12 +94,13 @@ def profile_to_spec(data: Any, capabilities: Collection[str], machine: str = "")
         listener_metadata=profile.listener_metadata,
     )
     result.architectures = profile.architectures or next(
-        ([m.architecture, *m.sub_architectures] for m in profile.arch_map if m.architecture == native), []
+        ([m.architecture, *m.sub_architectures] for m in profile.arch_map if m.architecture == native),
+        [] if profile.arch_map else base.architectures,
     )
     result.syscalls = list(profile.syscalls)
     check(result)  # every rule, before those that don't hold here go
     rules = [_plain(rule) for rule in profile.syscalls if _holds(rule, capabilities, docker_name)]
-    result.syscalls = _without(base.syscalls, _refused(result, rules)) + rules
+    result.syscalls = _extended(base.syscalls, rules, result) if profile.extends else rules
     return result
 
 
@@ -144,15 +145,11 @@ def _plain(rule: Rule) -> SyscallRule:
     return SyscallRule(names=rule.names, action=rule.action, errno_ret=rule.errno_ret, args=rule.args)
 
 
-def _refused(profile: Seccomp, rules: list[SyscallRule]) -> set[str]:
-    """The names that `rules` refuse just as the default does, whatever the arguments."""
+def _extended(base: list[SyscallRule], rules: list[SyscallRule], profile: Seccomp) -> list[SyscallRule]:
+    """`rules` on top of `base`. What they refuse outright, as the default does, leaves the lists of `base`."""
     default = verdict(profile.default_action, profile.default_errno_ret)
-    plain = (rule for rule in rules if not rule.args and verdict(rule.action, rule.errno_ret) == default)
-    return {name for rule in plain for name in rule.names}
-
-
-def _without(rules: list[SyscallRule], gone: set[str]) -> list[SyscallRule]:
-    """`rules` without the names in `gone`."""
-    for rule in rules:
+    outright = [rule for rule in rules if not rule.args and verdict(rule.action, rule.errno_ret) == default]
+    gone = {name for rule in outright for name in rule.names}
+    for rule in base:
         rule.names = [name for name in rule.names if name not in gone]
-    return [rule for rule in rules if rule.names]
+    return [rule for rule in base if rule.names] + [rule for rule in rules if rule not in outright]
