@@ -19,8 +19,8 @@ its children are born there too, and nothing that they do takes them out of reac
 from __future__ import annotations
 
 import os
-import signal
 import time
+from _signal import SIGKILL  # `signal` itself imports enum
 from errno import EBUSY, EEXIST, ENODEV, ENOENT, ESRCH
 
 from minicontainer.errors import KernelError, MinicontainerError
@@ -246,7 +246,7 @@ def kill(group: str) -> None:
     else:
         freeze(group)  # whoever is frozen cannot fork any more, but can be killed
         for pid in processes(group):
-            send_signal(pid, signal.SIGKILL)
+            send_signal(pid, SIGKILL)
     if not wait_for(group, "populated", 0):
         raise MinicontainerError(f"processes in {group} do not end", "they wait in the kernel; `ps -eo pid,stat,wchan`")
 

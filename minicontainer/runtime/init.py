@@ -62,7 +62,7 @@ def become_program(container: Container) -> None:
     """The last steps, in which nothing of ours may be left over: signals, umask, folder, descriptors; then exec."""
     program = container.spec.process
     for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
+        if signal.getsignal(number) == signal.SIG_IGN:  # handlers do not survive exec, this does
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(DEFAULT_UMASK if program.user.umask is None else program.user.umask)
