@@ -102,14 +102,19 @@ class Record:
         return record
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, without the properties that have their default value."""
+        """The JSON object, without what is empty and by default so. A default that says something is written out:
+
+        other runtimes do not know it.
+        """
         result = {}
         for name, field in self.fields.items():
             value = getattr(self, name)
-            if value == field.make():
-                continue
             if isinstance(value, Record):
                 value = value.to_json()
+                if not value and isinstance(field.make(), Record):
+                    continue
+            elif not value and value == field.make():
+                continue
             elif field.kind is not None:
                 value = [item.to_json() for item in value]
             result[field.key] = value

@@ -9,7 +9,6 @@ from minicontainer.engine.create import build_spec, notes
 from minicontainer.errors import UsageError
 from minicontainer.runtime.container import Container, new_id, state_root
 from minicontainer.runtime.diagnose import check_root
-from minicontainer.runtime.run import run as run_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,9 @@ def run(options: Options) -> int:
         note(line)
     if options.interactive is False:
         no_input()
-    return run_container(Container(id, spec, os.path.join(state_root(), "containers", id)))
+    from minicontainer.runtime import run as runtime  # not before: a wrong command line needs none of it
+
+    return runtime.run(Container(id, spec, os.path.join(state_root(), "containers", id)))
 
 
 def choose_terminal(options: Options) -> None:

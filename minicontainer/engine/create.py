@@ -158,18 +158,14 @@ def files(spec: Spec, o: Options) -> None:
 
 
 def shared_memory(spec: Spec, o: Options) -> None:
-    """/dev/shm and /dev/mqueue belong to the ipc namespace: who shares that shares them."""
-    ipc = spec.namespace("ipc")
-    shared = "/dev" if ipc is None else f"{os.path.dirname(os.path.dirname(ipc.path))}/root/dev" if ipc.path else ""
-    for entry in list(spec.mounts):
-        if entry.destination not in ("/dev/shm", "/dev/mqueue"):
-            continue
-        if shared and entry.destination == "/dev/shm":
-            entry.type, entry.source, entry.options = "bind", shared + "/shm", ["rbind", "rprivate"]
-        elif entry.destination == "/dev/shm":
-            entry.options.append(f"size={o.shm_size or defaults.SHM_SIZE}")
-            if o.ipc == "none":
-                spec.mounts.remove(entry)
+    """/dev/shm goes with the ipc namespace: the host's if that is shared, none for `--ipc none`, else its own."""
+    shm = next(entry for entry in spec.mounts if entry.destination == "/dev/shm")
+    if not spec.namespace("ipc"):
+        shm.type, shm.source, shm.options = "bind", "/dev/shm", ["rbind", "rprivate"]
+    elif o.ipc == "none":
+        spec.mounts.remove(shm)
+    else:
+        shm.options.append(f"size={o.shm_size or defaults.SHM_SIZE}")
 
 
 def device_nodes(spec: Spec, o: Options) -> None:

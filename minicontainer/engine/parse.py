@@ -297,6 +297,10 @@ RLIMITS = (
 )  # fmt: skip
 
 
+UNLIMITED = (1 << 64) - 1
+"""RLIM_INFINITY, as config.json has it."""
+
+
 def ulimit(text: str) -> Rlimit:
     """`NAME=SOFT[:HARD]`; -1 is unlimited."""
     key, _, value = text.partition("=")
@@ -308,7 +312,10 @@ def ulimit(text: str) -> Rlimit:
         hard = integer(hard_text) if colon else soft
     except Invalid:
         raise Invalid("has no whole number", f"write {key}=SOFT or {key}=SOFT:HARD, -1 for unlimited") from None
-    if min(soft, hard) < -1 or (hard != -1 and (soft == -1 or soft > hard)):
+    if min(soft, hard) < -1:
+        raise Invalid("has a negative number", "-1 means unlimited")
+    soft, hard = (UNLIMITED if number == -1 else number for number in (soft, hard))
+    if soft > hard:
         raise Invalid("has a soft limit above the hard one", "write the smaller first: NAME=SOFT:HARD")
     return Rlimit(type="RLIMIT_" + key.upper(), soft=soft, hard=hard)
 

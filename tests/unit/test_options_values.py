@@ -149,7 +149,7 @@ def test_bad_value_has_cause_and_remedy(read: Callable[[str], Any], text: str) -
 
 def test_ulimit() -> None:
     limit = parse.ulimit("nofile=1024:-1")
-    assert (limit.type, limit.soft, limit.hard) == ("RLIMIT_NOFILE", 1024, -1)
+    assert (limit.type, limit.soft, limit.hard) == ("RLIMIT_NOFILE", 1024, 2**64 - 1)
     assert parse.ulimit("core=0").hard == 0
 
 
