@@ -24,6 +24,7 @@ def environment(options: Options, hostname: str, home: str) -> list[str]:
     result = {"PATH": defaults.PATH, "HOSTNAME": hostname}
     if options.tty:
         result["TERM"] = "xterm"
+        result["ENV"] = "/etc/profile"  # what an interactive sh reads first, sh(1): the root's prompt and greeting
     result["HOME"] = home
     for entry in [entry for path in options.env_file for entry in read_file(path)] + options.env:
         name, equals, value = entry.partition("=")
