@@ -9,7 +9,9 @@ moment passes outside, and no lock of the whole system is taken, as moving a pro
     └── ID/                              a container's: cgroup.procs, memory.max, pids.current, …
 
 The cgroup *namespace* makes that group the root of all that the container sees of the hierarchy: its
-/proc/self/cgroup says `0::/`.
+/proc/self/cgroup says `0::/`. A namespace is rooted at the group of its maker, so with unshare one
+would have to be in the group first; clone3 sees to it that CLONE_NEWCGROUP takes the group of
+CLONE_INTO_CGROUP, and not the parent's.
 
     systemd-cgls; cat /proc/PID/cgroup; lsns -t cgroup        watch it
 """
@@ -23,7 +25,6 @@ from minicontainer.isolation import limits
 from minicontainer.isolation.namespaces import NamespaceFeature
 from minicontainer.linux import cgroup2, proc
 from minicontainer.linux.files import chown
-from minicontainer.linux.process import CLONE_NEWCGROUP, unshare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,11 +50,6 @@ class Cgroup(NamespaceFeature):
         super().__init__()
         self.cgroup_fd = -1
         """The directory of the container's group, open for clone3; -1 if it has none."""
-
-    def flags(self, container: Container) -> int:
-        # Not CLONE_NEWCGROUP: the namespace would be rooted at the group that the *parent* is in.
-        # The kernel copies the namespaces before it puts the child into its group.
-        return 0
 
     def before(self, container: Container) -> None:
         super().before(container)
@@ -84,9 +80,6 @@ class Cgroup(NamespaceFeature):
     def inside(self, container: Container) -> None:
         self._close()  # a directory of the host in the container's hands is a way out
         super().inside(container)
-        wanted = container.spec.namespace(self.kind)
-        if wanted and not wanted.path:
-            unshare(CLONE_NEWCGROUP)
 
     def after(self, container: Container) -> None:
         self._close()

@@ -126,7 +126,7 @@ def bpf_prog_load(program: bytes) -> int:
         try:
             return _load(program, log)
         except OSError as again:
-            said = log.value.decode(errors="replace").strip().splitlines()
+            said = [row for row in log.value.decode(errors="replace").splitlines() if not row.startswith("processed ")]
             raise KernelError("bpf_prog_load", again.errno or 0, said[-1] if said else "") from None
 
 

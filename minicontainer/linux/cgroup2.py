@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 import time
-from _signal import SIGKILL  # `signal` itself imports enum
 from errno import EBUSY, EEXIST, ENODEV, ENOENT, ESRCH
 
 from minicontainer.errors import KernelError, MinicontainerError
@@ -30,7 +29,10 @@ from minicontainer.linux.files import mkdir, rmdir, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterable
+else:
+    import _signal as signal  # `signal` itself imports enum
 
 USUAL_PLACES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where it is mounted on a machine with version 2 alone, and on one that has version 1 beside it."""
@@ -246,7 +248,7 @@ def kill(group: str) -> None:
     else:
         freeze(group)  # whoever is frozen cannot fork any more, but can be killed
         for pid in processes(group):
-            send_signal(pid, SIGKILL)
+            send_signal(pid, signal.SIGKILL)
     if not wait_for(group, "populated", 0):
         raise MinicontainerError(f"processes in {group} do not end", "they wait in the kernel; `ps -eo pid,stat,wchan`")
 

@@ -5,8 +5,8 @@ Which call where:
     clone3    makes the container's first process, already inside its namespaces and its cgroup.
               Nothing runs outside the walls, not even for a moment, and the pidfd that comes with it
               names the process for good.
-    unshare   for the namespaces that must be entered later than birth: a cgroup namespace is rooted
-              at the group that its maker is in; a time namespace takes its offsets before anyone is in.
+    unshare   for the namespace that must be entered later than birth: a time namespace takes its
+              offsets before anyone is in.
     setns     joins what exists: `--network container:NAME`, exec into a running container.
 
     lsns; ls -l /proc/PID/ns        watch it
