@@ -265,9 +265,12 @@ class Port(Record):
 
 
 class Network(Record):
-    """`mode` is none, host, bridge or container:NAME. `hosts` are lines `NAME:IP`; `dns` are addresses."""
+    """`mode` is none, host, bridge or container:NAME; empty: none, and /etc/hosts and so on stay the rootfs' own.
 
-    mode: str = "none"
+    `hosts` are lines `NAME:IP`; `dns` are addresses.
+    """
+
+    mode: str = ""
     ports: list[Port] = many(Port)
     dns: list[str] = plain(list)
     dns_search: list[str] = plain(list)
