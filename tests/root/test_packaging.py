@@ -72,7 +72,12 @@ def test_installed_command_makes_and_runs_a_rootfs(installed: Path, tmp_path: Pa
     ran = run("run", "new", "/bin/sh", "-c", "cat /etc/os-release; exit 42")
     assert "ID=minicontainer\n" in ran.stdout, ran.stderr
     assert ran.returncode == 42
-    assert str(CHECKOUT) not in (installed.parent.parent / "pyvenv.cfg").read_text()
+
+
+def test_installed_package_is_not_the_checkout(installed: Path) -> None:
+    where = "import minicontainer; print(minicontainer.__file__)"
+    found = subprocess.run([installed.parent / "python", "-I", "-c", where], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(str(installed.parent.parent))
 
 
 @requires("command:make")
