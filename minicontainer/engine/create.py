@@ -42,7 +42,7 @@ def build_spec(options: Options, root: str, id: str) -> Spec:
     process(spec, options, root)
     rights(spec, options)
     network(spec, options)
-    files(spec, options)
+    files(spec, options, root)
     device_nodes(spec, options)
     resources(spec, options)
     limits.check(spec.linux.resources)
@@ -138,7 +138,7 @@ def thermal_throttles() -> list[str]:
 # -- files --------------------------------------------------------------------------------------
 
 
-def files(spec: Spec, o: Options) -> None:
+def files(spec: Spec, o: Options, root: str) -> None:
     """What is mounted, and what may be written."""
     spec.root.readonly = o.read_only or o.hardened
     volumes = list(o.mounts)
@@ -154,7 +154,7 @@ def files(spec: Spec, o: Options) -> None:
         if o.privileged and entry.type in ("sysfs", "cgroup"):
             entry.options.remove("ro")
     namespaces.borrow_mounts(spec)
-    mounts.add_volumes(spec, volumes)
+    mounts.add_volumes(spec, volumes, root)
 
 
 def shared_memory(spec: Spec, o: Options) -> None:

@@ -10,10 +10,12 @@ https://docs.docker.com/engine/storage/bind-mounts/
 from __future__ import annotations
 
 import os
+import stat
 
 from minicontainer import defaults
 from minicontainer.engine.parse import Invalid, absolute, boolean, byte_size
-from minicontainer.errors import UsageError
+from minicontainer.errors import KernelError, UsageError
+from minicontainer.linux.paths import open_in
 from minicontainer.spec import Mount
 
 TYPE_CHECKING = False
@@ -211,10 +213,11 @@ TMPFS_VALUES: dict[str, Callable[[str], str]] = {
 # -- joining ------------------------------------------------------------------------------------
 
 
-def add_volumes(spec: Spec, volumes: list[Volume]) -> None:
+def add_volumes(spec: Spec, volumes: list[Volume], root: str) -> None:
     """Put the volumes into the spec: instead of a default mount at the same place, outer ones before inner ones.
 
-    Raises UsageError for two at one place, a missing source, or a propagation that the source lacks.
+    Raises UsageError for two at one place, a missing source, a file over a directory of the root
+    filesystem at `root` or the other way round, or a propagation that the source lacks.
     """
     places: dict[str, Volume] = {}
     for asked in volumes:
@@ -231,6 +234,8 @@ def add_volumes(spec: Spec, volumes: list[Volume]) -> None:
         entry = places[place].mount
         if entry.type == "bind":
             check_source(places[place])
+            if not any(place.startswith(other.destination + "/") for other in spec.mounts):
+                check_kind(entry, root)
             share_root(spec, entry)
         spec.mounts.append(entry)
 
@@ -243,6 +248,22 @@ def check_source(asked: Volume) -> None:
             raise UsageError(f"the source of a bind mount does not exist: {source}", "make it first; -v would make it")
     elif not os.path.exists(source):
         raise UsageError(f"the volume's source is a link to nothing: {source}", "remove the link, or make its target")
+
+
+def check_kind(entry: Mount, root: str) -> None:
+    """Raise UsageError if a file would lie on a directory, or a directory on a file: mount(2) takes neither."""
+    top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        place = open_in(top, entry.destination)
+        there = stat.S_ISDIR(os.fstat(place).st_mode)
+        os.close(place)
+    except KernelError:
+        return  # nothing is there yet: the right kind will be made
+    finally:
+        os.close(top)
+    if os.path.exists(entry.source) and os.path.isdir(entry.source) != there:
+        kinds = ("a directory", "a file") if there else ("a file", "a directory")
+        raise UsageError(f"{entry.destination} is {kinds[0]}, but {entry.source} is {kinds[1]}", "give two of one kind")
 
 
 def make_sources(volumes: list[Volume]) -> None:

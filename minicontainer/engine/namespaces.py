@@ -115,6 +115,24 @@ def borrow_mounts(spec: Spec) -> None:
 
 # -- walls --------------------------------------------------------------------------------------
 
+OPTIONS_OF_WALL = {
+    "net": ("network", "publish", "dns", "dns_search", "dns_option", "add_host"),
+    "uts": ("uts", "hostname", "domainname"),
+    "ipc": ("ipc",),
+    "pid": ("pid", "init"),
+    "time": ("time_offset",),
+    "user": ("userns",),
+    "cgroup": (
+        "cgroupns", "cgroup_parent", "memory", "memory_swap", "memory_reservation", "pids_limit", "cpus", "cpu_shares",
+        "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "blkio_weight", "device_read_bps", "device_write_bps",
+        "device_read_iops", "device_write_iops",
+    ),
+    "root": ("read_only", "keep"),
+    "filesystems": ("mounts", "shm_size", "device"),
+    "capabilities": ("cap_add", "cap_drop"),
+}  # fmt: skip
+"""Wall -> options that mean nothing without it. Better an error than a limit that is not there."""
+
 
 def walls_down(spec: Spec, o: Options) -> list[str]:
     """The walls that `--only` and `--without` take down, with those that cannot stand alone. Raises UsageError."""
@@ -130,4 +148,9 @@ def walls_down(spec: Spec, o: Options) -> list[str]:
     down = order.closure([name for name in names if name not in o.only] if o.only else o.without)
     if "user" in down and spec.minicontainer.rootless:
         raise UsageError("without root's rights a container cannot do without the wall user", "use sudo")
+    for wall in down:
+        for field in OPTIONS_OF_WALL.get(wall, ()):
+            if getattr(o, field) not in (None, "", 0, False, [], "host"):
+                option = {"mounts": "volume"}.get(field, field).replace("_", "-")
+                raise UsageError(f"--{option} needs the wall {wall}, which is down", "leave one of the two out")
     return down

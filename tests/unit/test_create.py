@@ -11,7 +11,8 @@ import pytest
 
 from minicontainer import defaults
 from minicontainer.cli.quick import parse_options
-from minicontainer.engine import create
+from minicontainer.engine import create, namespaces
+from minicontainer.engine.options import Options
 from minicontainer.errors import CommandNotFound, MinicontainerError, SpecError, UsageError
 from minicontainer.linux import cgroup2
 from minicontainer.runtime.container import Container, new_id
@@ -114,6 +115,7 @@ def test_environment(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "PATH": os.environ["PATH"],
         "HOSTNAME": ID[:12],
         "TERM": "xterm",
+        "ENV": "/etc/profile",
         "HOME": "/x",
         "A": "1",
         "B": " two words ",
@@ -459,6 +461,33 @@ def test_walls(root: Path) -> None:
     assert build(root, "--without net,seccomp").minicontainer.without == ["net", "seccomp"]
     assert kinds(build(root, "--only uts,pid")) == ["pid", "uts"]
     assert "root" in build(root, "--without mounts").minicontainer.without, "it cannot stand alone"
+
+
+def test_each_option_of_a_wall_exists() -> None:
+    from minicontainer.isolation import order
+
+    assert set(namespaces.OPTIONS_OF_WALL) <= set(order.names())
+    assert {field for fields in namespaces.OPTIONS_OF_WALL.values() for field in fields} <= set(vars(Options()))
+
+
+WALL_NEEDED = (
+    "--without cgroup -m 64m",
+    "--without cgroup --pids-limit 5",
+    "--without net -p 80",
+    "--without uts -h name",
+    "--only pid --time-offset 1h",
+    "--without filesystems -v /tmp:/a",
+    "--without root --read-only",
+    "--without mounts --keep /tmp/kept",
+    "--without user --userns auto",
+    "--only net --cap-add CHOWN",
+)
+
+
+@pytest.mark.parametrize("words", WALL_NEEDED)
+def test_an_option_whose_wall_is_down_is_refused(root: Path, words: str) -> None:
+    with pytest.raises(UsageError, match="needs the wall"):
+        build(root, words)
 
 
 def test_unknown_wall(root: Path) -> None:
