@@ -6,7 +6,10 @@ interfaces, nftables rules and processes. `HostState.now()` reads it straight fr
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +24,8 @@ from minicontainer.linux import proc
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOOL_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+OURS = re.compile(r"\bminic(0|ontainer)\b|^mc[0-9a-f]{8,}$")  # our interfaces, table and control groups
 
 requires = pytest.mark.requires
 
@@ -148,23 +153,23 @@ class HostState:
         )
 
     def differences(self, later: HostState) -> list[str]:
-        """One line for each thing that came (+) or went (-)."""
+        """One line for each thing that came (+) or went (-); ours may go, when a container of earlier ends."""
         lines = []
         for field in fields(self):
             before, after = getattr(self, field.name), getattr(later, field.name)
             lines += [f"+ {field.name}: {item}" for item in sorted(after - before)]
-            lines += [f"- {field.name}: {item}" for item in sorted(before - after)]
+            lines += [f"- {field.name}: {item}" for item in sorted(before - after) if not OURS.search(item)]
         return lines
 
 
 def _rules() -> list[str]:
-    """The nftables rules without their counters; nothing for an ordinary user, who may not read them."""
+    """The nftables rules without their counters, a table each; nothing for an ordinary user, who may not read them."""
     if os.geteuid() != 0 or not has_command("nft"):
         return []
     listing = subprocess.run(
         ["nft", "--stateless", "list", "ruleset"], capture_output=True, text=True, env=environment(PATH=TOOL_FOLDERS)
     )
-    return [line for line in listing.stdout.splitlines() if line.strip(" \t}")]
+    return ["table " + table.strip() for table in listing.stdout.split("table ") if table]
 
 
 def _processes(folder: str) -> Iterator[str]:
@@ -181,3 +186,19 @@ def _processes(folder: str) -> Iterator[str]:
             or (elsewhere and folder in proc.read(f"/proc/{pid}/mountinfo"))
         ):
             yield f"{pid} {words or proc.status(pid).get('Name', '(gone)')}"
+
+
+def host_pid(state_root: Path, number: int = 0) -> int:
+    """The pid on the host of the `number`-th container below `state_root`, as soon as its program runs."""
+    found: list[int] = []
+
+    def running() -> bool:
+        records = []
+        for path in sorted(state_root.glob("containers/*/state.json"), key=lambda path: path.parent.stat().st_ctime):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                records.append(json.loads(path.read_text()))
+        found[:] = [record["pid"] for record in records if record["status"] == "running"]
+        return len(found) > number
+
+    assert wait_until(running), "no container started"
+    return found[number]
