@@ -27,7 +27,13 @@ def run(options: Options) -> int:
         no_input()
     from minicontainer.runtime import run as runtime  # not before: a wrong command line needs none of it
 
-    return runtime.run(Container(id, spec, os.path.join(state_root(), "containers", id)))
+    container = Container(id, spec, os.path.join(state_root(), "containers", id))
+    status = runtime.run(container)
+    for line in container.record.get("warnings", []):
+        note(line)
+    if container.record.get("oom_killed"):
+        note("the kernel killed a process in the container, which wanted more memory than the limit; give it more with -m")
+    return status
 
 
 def choose_terminal(options: Options) -> None:
