@@ -32,7 +32,7 @@ def run(options: Options) -> int:
     for line in container.record.get("warnings", []):
         note(line)
     if container.record.get("oom_killed"):
-        note("the kernel killed a process in the container, which wanted more memory than the limit; give it more with -m")
+        note("the kernel killed a process in the container, which had reached the memory limit (-m)")
     return status
 
 
