@@ -245,9 +245,9 @@ def default_network(spec: Spec, o: Options) -> str:
     if o.hardened:
         return "none"
     if spec.minicontainer.rootless:
-        from minicontainer.isolation.user import find_program
+        from minicontainer.isolation.usernet import rootless_tool
 
-        return "bridge" if find_program("pasta") or find_program("slirp4netns") else "none"
+        return "bridge" if rootless_tool() else "none"
     return "bridge"
 
 
