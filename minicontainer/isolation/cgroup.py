@@ -66,7 +66,7 @@ class Cgroup(NamespaceFeature):
         if cgroup2.is_populated(group):
             raise StateError(f"there are processes in the control group {group}", "choose another --cgroup-parent")
         container.save(cgroup=group)
-        cgroup2.make(group, top, (*USUAL_CONTROLLERS, *wanted), bool(wanted))
+        cgroup2.make(group, top, (*USUAL_CONTROLLERS, *wanted), bool(wanted), container.dir)
         for controller in wanted:
             if controller not in cgroup2.controllers(group):
                 raise withheld(controller, group)

@@ -38,7 +38,12 @@ USUAL_PLACES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where it is mounted on a machine with version 2 alone, and on one that has version 1 beside it."""
 
 MARK = "user.minicontainer"
-"""The extended attribute of the groups that we made. What lacks it is not ours to kill or remove."""
+"""The extended attribute of the groups that we made. What lacks it is not ours to kill or remove.
+
+It names the group's owner, the directory of a container; the groups above have none.
+"""
+
+NOBODY = "-"
 
 LEAF = "minicontainer.self"
 """Where our own process goes when it is in the way."""
@@ -126,6 +131,15 @@ def is_ours(group: str) -> bool:
         return False
 
 
+def owner(group: str) -> str:
+    """The directory of the container that the group was made for; empty if there is none."""
+    try:
+        text = os.fsdecode(os.getxattr(group, MARK))
+    except OSError:
+        return ""
+    return text if text.startswith("/") else ""
+
+
 # -- making and removing --------------------------------------------------------------------------
 
 
@@ -135,15 +149,15 @@ def setxattr(path: str, name: str, value: bytes) -> None:
     os.setxattr(path, name, value)
 
 
-def make(group: str, below: str, wanted: Iterable[str] = (), must: bool = False) -> None:
-    """Make `group` and what is missing between it and the group `below`, with the controllers `wanted`.
+def make(group: str, below: str, wanted: Iterable[str] = (), must: bool = False, owner: str = NOBODY) -> None:
+    """Make `group` for `owner`, and what is missing between it and the group `below`, with the controllers `wanted`.
 
     A controller that could not be enabled is no error; `controllers(group)` tells. With `must`,
     this process leaves a group that it keeps from handing out controllers. Raises KernelError.
     """
     for attempt in range(10):
         try:
-            _make(group, below, wanted, must)
+            _make(group, below, wanted, must, owner)
             return
         except KernelError as error:
             # Somebody's last container ended just now and took the parent with it.
@@ -151,7 +165,7 @@ def make(group: str, below: str, wanted: Iterable[str] = (), must: bool = False)
                 raise
 
 
-def _make(group: str, below: str, wanted: Iterable[str], must: bool) -> None:
+def _make(group: str, below: str, wanted: Iterable[str], must: bool, owner: str) -> None:
     place = below
     for name in group[len(below) :].strip("/").split("/"):
         enable(place, wanted, must)
@@ -162,8 +176,8 @@ def _make(group: str, below: str, wanted: Iterable[str], must: bool) -> None:
             except KernelError as error:
                 if error.errno != EEXIST:
                     raise
-            setxattr(place, MARK, b"1")
-    setxattr(group, MARK, b"1")
+            setxattr(place, MARK, NOBODY.encode())
+    setxattr(group, MARK, os.fsencode(owner))
 
 
 def enable(group: str, wanted: Iterable[str], must: bool = False) -> None:
@@ -193,7 +207,7 @@ def evacuate(group: str) -> None:
     leaf = f"{group}/{LEAF}"
     if not os.path.exists(leaf):
         mkdir(leaf, 0o755)
-        setxattr(leaf, MARK, b"1")
+        setxattr(leaf, MARK, NOBODY.encode())
     while pids := words(group, "cgroup.procs"):
         for pid in pids:
             try:

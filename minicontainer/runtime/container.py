@@ -1,10 +1,10 @@
 """A container: a spec (what it should be), features (how), a record (what became of it).
 
-On disk it is one directory, `ROOT/containers/ID`, which is also an OCI bundle:
+On disk it is one directory, `ROOT/containers/ID`, which is also an OCI bundle. The process that takes
+care of the container holds a lock on it, flock(2), which the kernel drops however that process ends.
 
     config.json   the spec
     state.json    the record: pid, when, how it ended
-    lock          held (flock) by the process that takes care of the container
     rootfs/       where the container's root is mounted, seen only in its own mount namespace
     layer/        the writable layer: overlayfs' upper and work
     resolv.conf, hosts, hostname    mounted over the container's own
@@ -15,8 +15,9 @@ from __future__ import annotations
 import fcntl
 import os
 
-from minicontainer.errors import StateError
+from minicontainer.errors import SpecError, StateError
 from minicontainer.linux import proc
+from minicontainer.linux.files import remove_tree
 from minicontainer.quickjson import line, parse
 from minicontainer.spec import Spec
 
@@ -78,29 +79,39 @@ class Container:
         os.makedirs(folder, 0o700, exist_ok=True)
         turn = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if name := self.spec.minicontainer.name:
-                fcntl.flock(turn, fcntl.LOCK_EX)  # nobody else takes a name until ours can be seen
-                if any(name == other.spec.minicontainer.name for other in all_containers(folder)):
-                    raise StateError(f"the name {name} is taken", "choose another, or end the container that has it")
+            # Nobody else takes a name until ours can be seen; and no cleanup finds us between mkdir and lock.
+            name = self.spec.minicontainer.name
+            fcntl.flock(turn, fcntl.LOCK_EX if name else fcntl.LOCK_SH)
+            if name and any(name == other.spec.minicontainer.name for other in all_containers(folder)):
+                raise StateError(f"the name {name} is taken", "choose another, or end the container that has it")
             try:
                 os.mkdir(self.dir, 0o700)
             except FileExistsError:
                 raise StateError(f"container {self.id} exists already", "choose another id") from None
             self.lock()
-            self.spec.save(self.path("config.json"))
-            self.save()
+            try:
+                self.spec.save(self.path("config.json"))
+                self.save()
+            except BaseException:
+                remove_tree(self.dir)
+                raise
         finally:
             os.close(turn)
 
     def lock(self) -> bool:
         """Take the container's lock; False if another process has it."""
-        self._lock = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(self.dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
+            self.unlock()
             return False
         return True
+
+    def unlock(self) -> None:
+        """Let go of it."""
+        os.close(self._lock)
+        self._lock = -1
 
     def save(self, **changes: Any) -> None:
         """Replace state.json atomically by the record with `changes`."""
@@ -142,8 +153,8 @@ def all_containers(folder: str = "") -> list[Container]:
     for name in names:
         try:
             found.append(Container.load(os.path.join(folder, name)))
-        except StateError:
-            continue  # being made or being removed at this moment
+        except (StateError, SpecError):
+            continue  # being made or being removed at this moment, or left by a crash
     return found
 
 
