@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM
 
 USER_NAMESPACES = "unprivileged user namespaces may be off; `minicontainer doctor` tells how to turn them on"
+
+PRIVILEGE = "it takes root, or a user namespace of one's own; see `minicontainer doctor`"
 
 HINTS: dict[tuple[str, int], str] = {
     ("clone3", EPERM): USER_NAMESPACES + ", or use sudo",
@@ -17,6 +19,13 @@ HINTS: dict[tuple[str, int], str] = {
     ("mount", ENODEV): "the kernel does not know this file system; try `modprobe` with its name",
     ("pivot_root", EINVAL): "the new root must be a mount point and `/` must not be shared or an initramfs",
     ("pivot_root", EBUSY): "the new root is on the current root's own mount",
+    ("setgroups", EPERM): PRIVILEGE,
+    ("setresuid", EPERM): PRIVILEGE,
+    ("setresgid", EPERM): PRIVILEGE,
+    ("capset", EPERM): PRIVILEGE,
+    ("capbset_drop", EPERM): PRIVILEGE,
+    ("seccomp_set_filter", EACCES): "a filter takes no_new_privs (`--security-opt no-new-privileges`) or CAP_SYS_ADMIN",
+    ("seccomp_set_filter", EINVAL): "the kernel was built without seccomp filters, or does not know one of the flags",
 }
 
 

@@ -10,6 +10,7 @@ cgroup2     control groups, version 2
 bpf         the program that decides which devices a cgroup may open
 capability  the five capability sets
 seccomp     system call filters
+keyring     the session keyring
 net         interfaces, bridges and addresses through `ip`, rules through `nft`
 pty         pseudo-terminals
 """
