@@ -19,11 +19,12 @@ import errno
 import os
 import stat
 
-from minicontainer.errors import KernelError, SpecError
+from minicontainer.errors import KernelError, SpecError, UnsupportedError
 from minicontainer.isolation.feature import Feature
 from minicontainer.isolation.mountoptions import MountOptions
 from minicontainer.linux import files, mount
 from minicontainer.linux.paths import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, make_in, open_in, openat2
+from minicontainer.linux.programs import find_program
 from minicontainer.spec import Device, Mount
 
 TYPE_CHECKING = False
@@ -71,6 +72,8 @@ class Filesystems(Feature):
         In a user namespace the child's privileges end where ids are not mapped. An ordinary user has
         the same rights inside and outside, and may not take copies here.
         """
+        if container.spec.minicontainer.init:
+            container.save(init=find_init())
         if container.spec.minicontainer.rootless:
             return
         for entry in container.spec.mounts:
@@ -117,6 +120,14 @@ class Filesystems(Feature):
             placed = open_in(root, entry.destination)
             mount.mount_setattr(placed, 0, propagation=options.propagation & ~mount.MS_REC)
             os.close(placed)
+
+
+def find_init() -> str:
+    """The host's program for `--init`. Raises UnsupportedError."""
+    for name in INIT_PROGRAMS:
+        if program := find_program(name):
+            return program
+    raise UnsupportedError("--init needs a static init program", "install the package tini or catatonit")
 
 
 def maps_gid(container: Container, gid: int) -> bool:

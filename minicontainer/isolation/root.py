@@ -71,24 +71,26 @@ class Root(Feature):
         self.lower = -1
 
     def before(self, container: Container) -> None:
-        for folder in ("rootfs", "lower", "layer", "layer/upper", "layer/work"):
-            os.makedirs(container.path(folder), 0o755, exist_ok=True)
         overlay = container.spec.minicontainer.overlay
+        folders = ["rootfs", "lower", "layer", "layer/upper", "layer/work"] if overlay else ["rootfs"]
+        for folder in folders:
+            files.mkdir(container.path(folder))
         if overlay and overlay.keep:
             self._keep(container, overlay.keep)
         linux = container.spec.linux
         if linux.uid_mappings and not container.spec.minicontainer.rootless:
             self.lower = idmapped(container)
             owner = linux.uid_mappings[0].host_id, linux.gid_mappings[0].host_id
-            for folder in ("", "layer", "layer/upper", "layer/work"):
+            for folder in ("", *folders):
                 files.chown(container.path(folder), *owner)
 
     def _keep(self, container: Container, keep: str) -> None:
-        """Put the writable layer's `upper` where the user wants to find it afterwards."""
-        os.makedirs(os.path.join(keep, ".work"), exist_ok=True)
-        for folder, target in (("upper", keep), ("work", os.path.join(keep, ".work"))):
-            os.rmdir(container.path("layer", folder))
-            os.symlink(os.path.abspath(target), container.path("layer", folder))
+        """Put the writable layer's `upper` where the user wants to find it afterwards, and `work` beside it."""
+        os.makedirs(keep, exist_ok=True)
+        os.makedirs(work_beside(keep), exist_ok=True)
+        for folder, target in (("upper", keep), ("work", work_beside(keep))):
+            files.rmdir(container.path("layer", folder))
+            files.symlink(os.path.abspath(target), container.path("layer", folder))
 
     def inside(self, container: Container) -> None:
         if self.lower < 0:
@@ -102,6 +104,9 @@ class Root(Feature):
 
     def after(self, container: Container) -> None:
         files.remove_tree(container.path("layer"))
+        overlay = container.spec.minicontainer.overlay
+        if overlay and overlay.keep:
+            files.remove_tree(work_beside(overlay.keep))
 
 
 class Pivot(Feature):
@@ -125,6 +130,11 @@ class Pivot(Feature):
             mount.mount(None, "/", None, propagation)
 
 
+def work_beside(keep: str) -> str:
+    """overlayfs' work folder for the upper layer `keep`: on the same file system, but not in it."""
+    return os.path.abspath(keep) + ".work"
+
+
 def attach(tree: int, path: str) -> None:
     """Attach the mount held by `tree` at the directory `path`."""
     place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -145,7 +155,8 @@ def mount_overlay(container: Container) -> None:
     try:
         mount.mount("overlay", "rootfs", "overlay", 0, options)
     except KernelError as error:
-        if error.errno != errno.EINVAL:
+        overlay = container.spec.minicontainer.overlay
+        if error.errno != errno.EINVAL or (overlay and overlay.keep):
             raise
         mount.mount("tmpfs", "layer", "tmpfs", mount.MS_NOSUID | mount.MS_NODEV, "mode=755")
         files.mkdir("layer/upper")

@@ -47,7 +47,7 @@ class Session(Feature):
             pty.set_size(master, size.height, size.width)
         uid = container.spec.process.user.uid
         if uid:
-            os.chown(slave, uid, -1)
+            files.fchown(slave, uid, -1)
         if "filesystems" not in container.spec.minicontainer.without:
             console = make_in(container.root_fd, "/dev/console", directory=False)
             tree = mount.open_tree(slave, "", mount.OPEN_TREE_CLONE | mount.OPEN_TREE_CLOEXEC | mount.AT_EMPTY_PATH)

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 
-from minicontainer.errors import KernelError, SpecError, UnsupportedError
+from minicontainer.errors import KernelError, MinicontainerError, SpecError, UnsupportedError
 from minicontainer.isolation.namespaces import NamespaceFeature
-from minicontainer.linux import process
+from minicontainer.linux import process, programs
 from minicontainer.linux.files import write_file
 from minicontainer.linux.proc import read
+from minicontainer.linux.programs import find_program
 from minicontainer.spec import IDMapping
 
 TYPE_CHECKING = False
@@ -70,24 +71,12 @@ def write_map(pid: int, kind: str, mappings: list[IDMapping]) -> None:
     if may_map_anything() or len(rows) == 1:
         write_file(f"/proc/{pid}/{kind}_map", "".join(f"{a} {b} {n}\n" for a, b, n in rows))
         return
-    helper = find_program(f"new{kind}map")
-    if helper is None:
-        raise UnsupportedError(f"new{kind}map is not installed", "install the package uidmap, or use --userns with one id")
-    words = [helper, str(pid), *(str(number) for row in rows for number in row)]
-    status = os.waitpid(os.posix_spawn(helper, words, dict(os.environ)), 0)[1]
-    if status:
-        raise UnsupportedError(
-            f"`{' '.join(words)}` failed", f"does /etc/sub{kind} give {rows[-1][1]} and the {rows[-1][2] - 1} after it to you?"
-        )
-
-
-def find_program(name: str) -> str | None:
-    """The path of a host program, or None."""
-    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
-        path = os.path.join(folder, name)
-        if folder.startswith("/") and os.access(path, os.X_OK):
-            return path
-    return None
+    words = (f"new{kind}map", str(pid), *(str(number) for row in rows for number in row))
+    try:
+        programs.run(programs.Job(words))
+    except MinicontainerError as error:
+        last = f"{rows[-1][1]} and the {rows[-1][2] - 1} after it"
+        raise UnsupportedError(error.cause, error.remedy or f"does /etc/sub{kind} give {last} to you?") from None
 
 
 # -- which ids ----------------------------------------------------------------------------------

@@ -49,6 +49,12 @@ def chown(path: str, uid: int, gid: int) -> None:
 
 
 @syscall
+def fchown(fd: int, uid: int, gid: int) -> None:
+    """fchown(2). An id of -1 stays as it is."""
+    os.fchown(fd, uid, gid)
+
+
+@syscall
 def chdir(path: str) -> None:
     """chdir(2)."""
     os.chdir(path)

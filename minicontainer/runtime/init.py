@@ -13,6 +13,7 @@ import stat
 import sys
 
 from minicontainer.errors import KernelError, SpecError
+from minicontainer.isolation.filesystems import INIT
 from minicontainer.linux import calls, files, process
 from minicontainer.linux.paths import RESOLVE_IN_ROOT, make_directory, openat2
 from minicontainer.runtime.channel import Orphaned
@@ -72,7 +73,7 @@ def become_program(container: Container) -> None:
     container.channel.check_parent()
     args = program.args
     if container.spec.minicontainer.init:
-        args = ["/sbin/docker-init", "--", *args]
+        args = [INIT, "--", *args]
     execute(args, dict(entry.partition("=")[::2] for entry in program.env))
 
 

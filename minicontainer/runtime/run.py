@@ -10,7 +10,7 @@ from minicontainer.linux import calls, files, process
 from minicontainer.linux.proc import start_time
 from minicontainer.runtime.channel import Channel
 from minicontainer.runtime.init import init
-from minicontainer.runtime.supervise import Terminal, supervise
+from minicontainer.runtime.supervise import Signals, Terminal, supervise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,15 +25,20 @@ def run(container: Container) -> int:
 
     Raises MinicontainerError if it could not be started; then, too, nothing is left.
     """
+    if path := os.environ.get("MINICONTAINER_TRACE"):
+        from minicontainer.runtime import trace
+
+        trace.start(path)
     undo: list[Callable[[], None]] = []
-    try:
-        undo.append(lambda: files.remove_tree(container.dir))
-        container.create()
-        pidfd, master = start(container, features(container.spec), undo)
-        container.save(status="running")
-        return supervise(pidfd, Terminal(master) if master >= 0 else None)
-    finally:
-        clean_up(undo)
+    with Signals() as signals:
+        try:
+            container.create()
+            undo.append(lambda: files.remove_tree(container.dir))
+            pidfd, master = start(container, features(container.spec), undo)
+            container.save(status="running")
+            return supervise(pidfd, Terminal(master) if master >= 0 else None, signals)
+        finally:
+            clean_up(undo)
 
 
 def start(container: Container, walls: list[Feature], undo: list[Callable[[], None]]) -> tuple[int, int]:

@@ -37,13 +37,13 @@ IMPATIENCE = 3
 CHUNK = 1 << 16
 
 
-def supervise(pidfd: int, terminal: Terminal | None) -> int:
+def supervise(pidfd: int, terminal: Terminal | None, signals: Signals) -> int:
     """Stay with the process behind `pidfd` until it ends; its exit status, or 128+n after signal n."""
-    with Signals(pidfd) as signals:
-        if terminal is None:
-            return watch(pidfd, signals, None)
-        with terminal:
-            return watch(pidfd, signals, terminal)
+    signals.pidfd = pidfd
+    if terminal is None:
+        return watch(pidfd, signals, None)
+    with terminal:
+        return watch(pidfd, signals, terminal)
 
 
 def watch(pidfd: int, signals: Signals, terminal: Terminal | None) -> int:
@@ -76,16 +76,19 @@ def exit_status(pidfd: int) -> int:
 
 
 class Signals:
-    """While entered, the signals in FORWARDED are passed on to the process behind `pidfd`."""
+    """While entered, no signal in FORWARDED ends us: it is noted, and `deliver` passes it on to `pidfd`.
 
-    def __init__(self, pidfd: int) -> None:
-        self._pidfd = pidfd
+    That begins before there is a container, so that a start can always be undone.
+    """
+
+    def __init__(self) -> None:
+        self.pidfd = -1
         self._interrupts = 0
 
     def __enter__(self) -> Signals:
         self.fd, self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(self._wakeup)
-        self._before = {number: signal.signal(number, _noted) for number in (*FORWARDED, signal.SIGWINCH)}
+        self._before = {number: signal.signal(number, self._noted) for number in (*FORWARDED, signal.SIGWINCH)}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,25 +98,26 @@ class Signals:
         os.close(self.fd)
         os.close(self._wakeup)
 
+    def _noted(self, number: int, frame: object) -> None:
+        """The handler. set_wakeup_fd has written the number to where `deliver` reads it."""
+        self._interrupts += number in (signal.SIGINT, signal.SIGTERM)
+        if self._interrupts >= IMPATIENCE and self.pidfd < 0:
+            raise KeyboardInterrupt
+
     def deliver(self) -> bool:
         """Pass on what has come since; True if our terminal's size has changed."""
         numbers = os.read(self.fd, CHUNK)
         for number in numbers:
             if number in FORWARDED:
-                self._interrupts += number in (signal.SIGINT, signal.SIGTERM)
                 self._send(signal.SIGKILL if self._interrupts >= IMPATIENCE else number)
         return signal.SIGWINCH in numbers
 
     def _send(self, number: int) -> None:
         try:
-            process.pidfd_send_signal(self._pidfd, number)
+            process.pidfd_send_signal(self.pidfd, number)
         except KernelError as error:
             if error.errno != errno.ESRCH:
                 raise
-
-
-def _noted(number: int, frame: object) -> None:
-    """The handler; set_wakeup_fd writes the number where poll sees it."""
 
 
 class Terminal:
@@ -131,13 +135,13 @@ class Terminal:
         if os.isatty(0):
             self._saved = self._termios.tcgetattr(0)
             self._guard = guard_terminal(self._saved)
-            self._termios.tcsetattr(0, self._termios.TCSADRAIN, raw(self._saved))
+            self._termios.tcsetattr(0, self._termios.TCSANOW, raw(self._saved))
             self.resize()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._saved is not None:
-            self._termios.tcsetattr(0, self._termios.TCSADRAIN, self._saved)
+            self._termios.tcsetattr(0, self._termios.TCSANOW, self._saved)
             pid, pipe = self._guard
             os.close(pipe)
             os.waitpid(pid, 0)
@@ -201,7 +205,7 @@ def guard_terminal(attributes: list[Any]) -> tuple[int, int]:
         for number in (signal.SIGTTOU, *FORWARDED):
             signal.signal(number, signal.SIG_IGN)
         os.read(read_end, 1)  # until the other end closes, one way or the other
-        termios.tcsetattr(0, termios.TCSADRAIN, attributes)
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
         os._exit(0)
     os.close(read_end)
     return pid, write_end
