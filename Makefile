@@ -1,4 +1,5 @@
 # minicontainer. `make run` is all that one needs; `make help` tells the rest.
+# What is told on the way goes to standard error: the output of `make run` is the container's.
 
 PYTHON ?= python3
 # Where the programs of ./rootfs come from: busybox, or host where there is no busybox.
@@ -44,12 +45,12 @@ rootfs: install ## fill ./rootfs (FROM=host: with this machine's own programs)
 	@$(VENV)/bin/minicontainer rootfs build rootfs --from $(FROM)
 
 rootfs/bin/sh: | install
-	@$(VENV)/bin/minicontainer rootfs build rootfs --from $(FROM)
+	@$(VENV)/bin/minicontainer rootfs build rootfs --from $(FROM) >&2
 
 .PHONY: install
 install: system-packages $(VENV)/made-in $(VENV)/compiled ## the packages, the virtual environment, and the `minicontainer` command
 	@[ "$$(readlink $(LINK))" = "$(CURDIR)/$(VENV)/bin/minicontainer" ] || { \
-	  echo "Linking $(LINK)" && $(SUDO) ln -sfn "$(CURDIR)/$(VENV)/bin/minicontainer" $(LINK); }
+	  echo "Linking $(LINK)" >&2 && $(SUDO) ln -sfn "$(CURDIR)/$(VENV)/bin/minicontainer" $(LINK); }
 
 .PHONY: system-packages
 system-packages:
@@ -70,7 +71,7 @@ endef
 $(VENV)/made-in: pyproject.toml | system-packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is older than Python 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@echo "Making the virtual environment $(VENV)"
+	@echo "Making the virtual environment $(VENV)" >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(call pip-install,.)
 	@echo "$(CURDIR)" >$@
@@ -80,7 +81,7 @@ $(VENV)/compiled: $(VENV)/made-in $(shell find minicontainer -name '*.py')
 	@touch $@
 
 $(VENV)/dev: $(VENV)/made-in
-	@echo "Installing the test tools"
+	@echo "Installing the test tools" >&2
 	@$(call pip-install,.[dev])
 	@touch $@
 

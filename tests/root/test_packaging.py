@@ -83,15 +83,13 @@ def test_installed_package_is_not_the_checkout(installed: Path) -> None:
 @requires("command:make")
 @pytest.mark.skipif(not sys.prefix.startswith(f"{CHECKOUT}/"), reason="not run from the checkout's .venv")
 def test_make_run_feeds_standard_input_to_the_shell(state_root: Path) -> None:
-    made = subprocess.run(
-        ["make", "run"],
-        cwd=CHECKOUT,
-        env=environment(),
-        input="hostname; ps\n",
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    def make_run(script: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: value for name, value in environment().items() if not name.startswith("MAKE")}
+        return subprocess.run(
+            ["make", "run"], cwd=CHECKOUT, env=clean, input=script, capture_output=True, text=True, timeout=120
+        )
+
+    made = make_run("hostname; ps\n")
     assert made.returncode == 0, made.stderr
     name, header, first, *rest = made.stdout.splitlines()
     assert name != os.uname().nodename
@@ -99,4 +97,7 @@ def test_make_run_feeds_standard_input_to_the_shell(state_root: Path) -> None:
     assert first.split()[0] == "1"
     assert "/bin/sh" in first
     assert len(rest) == 1  # ps itself, and nobody else
-    assert subprocess.run(["make", "run"], cwd=CHECKOUT, env=environment(), input="false\n", text=True).returncode != 0
+    again = make_run("exit 3\n")
+    assert again.returncode != 0
+    assert again.stdout == ""
+    assert "Error 3" in again.stderr
