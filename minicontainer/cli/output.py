@@ -6,6 +6,7 @@ rich takes 50 ms to import, so only the functions that draw with it do. What com
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PROGRAM = "minicontainer"
+REMEDIES = {
+    errno.EACCES: "use sudo, or a place that you may write to",
+    errno.EPERM: "use sudo, or a place that you may write to",
+    errno.EROFS: "MINICONTAINER_ROOT can name a place that is not read-only",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room in your quota",
+    errno.EMFILE: "raise the limit of open files, `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine: end something",
+    errno.ENOMEM: "memory is short on this machine: end something",
+}
+"""What to do about the machine's own limits, which any file operation can meet."""
 DEBUG = "MINICONTAINER_DEBUG"
 
 
@@ -49,6 +61,10 @@ def complain(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return 130
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{where}{os.strerror(error.errno)}; {REMEDIES[error.errno]}")
+        return MinicontainerError.exit_code
     say(f"internal error: {type(error).__name__}: {error}; set {DEBUG}=1 for the traceback")
     return MinicontainerError.exit_code
 

@@ -86,6 +86,10 @@ def process(spec: Spec, o: Options, root: str) -> None:
         home = users.look_up(place, o.user, o.group_add, program.user)
     finally:
         os.close(place)
+    if spec.minicontainer.rootless and len(spec.linux.gid_mappings) == 1:
+        if o.group_add:
+            raise UsageError("--group-add needs more than one group id", "ask root for a range in /etc/subgid")
+        program.user.additional_gids = []  # with one mapped id the kernel takes setgroups(2) away
     program.env = environment(o, spec.hostname or os.uname().nodename, home)
 
 

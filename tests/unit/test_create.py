@@ -14,6 +14,7 @@ from minicontainer.cli.quick import parse_options
 from minicontainer.engine import create, namespaces
 from minicontainer.engine.options import Options
 from minicontainer.errors import CommandNotFound, MinicontainerError, SpecError, UsageError
+from minicontainer.isolation import user
 from minicontainer.linux import cgroup2
 from minicontainer.runtime.container import Container, new_id
 from minicontainer.spec import DeviceRule, Namespace, Spec
@@ -155,9 +156,9 @@ USERS = (
 )
 
 
-@pytest.mark.parametrize("user, uid, gid, groups, home", USERS)
-def test_user(root: Path, user: str, uid: int, gid: int, groups: list[int], home: str) -> None:
-    process = build(root, f"-u {user}").process
+@pytest.mark.parametrize("who, uid, gid, groups, home", USERS)
+def test_user(root: Path, who: str, uid: int, gid: int, groups: list[int], home: str) -> None:
+    process = build(root, f"-u {who}").process
     assert (process.user.uid, process.user.gid, process.user.additional_gids) == (uid, gid, groups)
     assert f"HOME={home}" in process.env
 
@@ -399,6 +400,14 @@ def test_an_ordinary_user_gets_a_user_namespace(root: Path, monkeypatch: pytest.
     for words in ("--userns host", "--userns 1:2:3", "--without user"):
         with pytest.raises(UsageError, match=r"root's rights"):
             build(root, words)
+
+
+def test_with_a_single_id_there_are_no_groups(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(user, "subordinate_ids", lambda kind: None)
+    assert build(root).process.user.additional_gids == []
+    with pytest.raises(UsageError, match="--group-add"):
+        build(root, "--group-add wheel")
 
 
 def test_time_offset(root: Path) -> None:
