@@ -16,13 +16,24 @@ from minicontainer.runtime.container import Container
 from minicontainer.runtime.run import run
 from minicontainer.spec import Spec
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 USAGE = "usage: python -m minicontainer.oci [--root DIR] run [--bundle DIR] ID"
 
 DEFAULT_ROOT = "/run/minicontainer"
 
 
-def main(words: list[str]) -> int:
-    """Do what the command line says; its exit status."""
+def main() -> NoReturn:
+    """Run the command line in sys.argv and exit."""
+    status = command(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # taking the interpreter down in good order would cost 5 ms
+
+
+def command(words: list[str]) -> int:
+    """Run one command line; its exit status."""
     try:
         settings, id = parse(words)
         bundle = os.path.abspath(settings.get("--bundle", "."))
@@ -58,6 +69,4 @@ def is_name(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stderr.flush()
-    os._exit(status)  # taking the interpreter down in good order would cost 5 ms
+    main()
