@@ -8,6 +8,8 @@ USER_NAMESPACES = "unprivileged user namespaces may be off; `minicontainer docto
 
 PRIVILEGE = "it takes root, or a user namespace of one's own; see `minicontainer doctor`"
 
+FOREIGN_OWNER = "the folder's owner is not mapped in the user namespace; make the rootfs your own with `chown -R`"
+
 HINTS: dict[tuple[str, int], str] = {
     ("clone3", EPERM): USER_NAMESPACES + ", or use sudo",
     ("clone3", ENOSYS): "the kernel is older than 5.3, or a seccomp filter hides clone3",
@@ -17,6 +19,8 @@ HINTS: dict[tuple[str, int], str] = {
     ("unshare", ENOSPC): "the limit in /proc/sys/user/max_*_namespaces is reached",
     ("mount", EPERM): "mounting needs root or a user namespace; an LSM such as AppArmor may also forbid it",
     ("mount", ENODEV): "the kernel does not know this file system; try `modprobe` with its name",
+    ("mkdir", EOVERFLOW): FOREIGN_OWNER,
+    ("openat2", EOVERFLOW): FOREIGN_OWNER,
     ("pivot_root", EINVAL): "the new root must be a mount point and `/` must not be shared or an initramfs",
     ("pivot_root", EBUSY): "the new root is on the current root's own mount",
     ("setgroups", EPERM): PRIVILEGE,
