@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOSPC, ENOSYS, EOVERFLOW, EPERM
 
 USER_NAMESPACES = "unprivileged user namespaces may be off; `minicontainer doctor` tells how to turn them on"
 
