@@ -31,6 +31,8 @@ def start(path: str) -> None:
         except KernelError as error:
             os.write(fd, f"{who} {error.cause}\n".encode())
             raise
+        if result == (0, -1):  # the child's side of clone3; the parent tells it
+            return result
         os.write(fd, f"{who} {call} = {0 if result is None else result}\n".encode())
         return result
 
