@@ -34,7 +34,7 @@ class Capabilities(Feature):
         self.last = capability.last()
         self.sets, left_out = grantable(container, self.last)
         if left_out:
-            warning = f"not this machine's to give, left out: {', '.join(left_out)}"
+            warning = f"left out, since minicontainer does not have it itself: {', '.join(left_out)}"
             container.save(warnings=[*container.record.get("warnings", []), warning])
 
     def inside(self, container: Container) -> None:

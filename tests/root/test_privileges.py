@@ -13,17 +13,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from minicontainer import defaults
 from minicontainer.linux import calls, capability, keyring, proc
+from minicontainer.spec import Capabilities, Namespace, Root, Spec, User
 from tests.conftest import Run, Spawn
-from tests.support import requires, wait_until
+from tests.support import environment, requires, wait_until
 
 pytestmark = requires("root", "command:gcc")
 
+RUN = ("run", "--network", "none")
 DOCKER = "00000000a80425fb"
 NONE = "0000000000000000"
 OWN = f"{capability.capget()[1]:016x}"
@@ -80,7 +84,7 @@ def attack(minicontainer: Run, rootfs: Path, probe: Path) -> Attack:
 
     def make(calls: dict[str, str], *options: str) -> dict[str, tuple[int, int]]:
         script = "".join(f'/probe "{name}" {call}\n' for name, call in calls.items())
-        done = minicontainer("run", *options, "-v", f"{probe}:/probe:ro", rootfs, "/bin/sh", "-c", script)
+        done = minicontainer(*RUN, *options, "-v", f"{probe}:/probe:ro", rootfs, "/bin/sh", "-c", script)
         assert done.returncode == 0, done.stderr
         rows = (line.split(",") for line in done.stdout.splitlines())
         return {name: (int(error), int(result)) for name, error, result in rows}
@@ -99,7 +103,7 @@ def inside(spawn: Spawn, rootfs: Path, state_root: Path) -> Callable[..., dict[s
     """`inside(*options)` starts a container and gives the host's view of its process: /proc/PID/status."""
 
     def start(*options: str) -> dict[str, str]:
-        command = spawn("run", *options, rootfs, "/bin/sleep", "60")
+        command = spawn(*RUN, *options, rootfs, "/bin/sleep", "60")
         found: list[int] = []
 
         def running() -> bool:
@@ -204,10 +208,10 @@ def test_privileged_has_no_filter(errors: Errors) -> None:
 
 def test_mounting(minicontainer: Run, rootfs: Path) -> None:
     command = (rootfs, "/bin/sh", "-c", "mount -t tmpfs none /tmp && echo mounted")
-    assert "mounted" not in minicontainer("run", *command).stdout
-    assert "mounted" not in minicontainer("run", "--without", "seccomp", *command).stdout  # two walls
-    assert "mounted" not in minicontainer("run", "--without", "capabilities", *command).stdout
-    both = minicontainer("run", "--without", "seccomp", "--without", "capabilities", *command)
+    assert "mounted" not in minicontainer(*RUN, *command).stdout
+    assert "mounted" not in minicontainer(*RUN, "--without", "seccomp", *command).stdout  # two walls
+    assert "mounted" not in minicontainer(*RUN, "--without", "capabilities", *command).stdout
+    both = minicontainer(*RUN, "--without", "seccomp", "--without", "capabilities", *command)
     assert both.stdout == "mounted\n"
 
 
@@ -215,7 +219,7 @@ def test_a_profile_of_the_user(minicontainer: Run, rootfs: Path, tmp_path: Path)
     profile = tmp_path / "no-mkdir.json"
     refuse = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSPC}
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refuse]}))
-    done = minicontainer("run", "--security-opt", f"seccomp={profile}", rootfs, "/bin/mkdir", "/tmp/new")
+    done = minicontainer(*RUN, "--security-opt", f"seccomp={profile}", rootfs, "/bin/mkdir", "/tmp/new")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
 
@@ -223,7 +227,7 @@ def test_a_profile_of_the_user(minicontainer: Run, rootfs: Path, tmp_path: Path)
 def test_a_wrong_profile_starts_nothing(minicontainer: Run, rootfs: Path, tmp_path: Path) -> None:
     profile = tmp_path / "wrong.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_MAYBE"}')
-    done = minicontainer("run", "--security-opt", f"seccomp={profile}", rootfs, "/bin/true")
+    done = minicontainer(*RUN, "--security-opt", f"seccomp={profile}", rootfs, "/bin/true")
     assert done.returncode == 125
     assert "defaultAction: there is no 'SCMP_ACT_MAYBE'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -271,8 +275,8 @@ def test_the_five_sets(
 def test_capabilities(minicontainer: Run, rootfs: Path) -> None:
     """CAP_NET_ADMIN; the filter lets it pass."""
     attack = (rootfs, "/bin/sh", "-c", "ip link set lo mtu 1400 && echo done")
-    assert minicontainer("run", *attack).stdout == ""
-    assert minicontainer("run", "--without", "capabilities", *attack).stdout == "done\n"
+    assert minicontainer(*RUN, *attack).stdout == ""
+    assert minicontainer(*RUN, "--without", "capabilities", *attack).stdout == "done\n"
 
 
 @requires("machine:x86_64")
@@ -291,9 +295,43 @@ def test_no_exec_brings_them_back(minicontainer: Run, tmp_path: Path, probe: Pat
     everything = b"\x01\x00\x00\x02" + b"\xff\xff\xff\xff\x00\x00\x00\x00" * 2  # VFS_CAP_REVISION_2, effective
     os.setxattr(root / "powerful", "security.capability", everything)
     script = "cp /powerful /tmp/grep; /powerful grep CapEff /proc/self/status || echo refused"
-    done = minicontainer("run", "-u", "1000", root, "/bin/sh", "-c", script)
+    done = minicontainer(*RUN, "-u", "1000", root, "/bin/sh", "-c", script)
     assert "refused" in done.stdout or DOCKER in done.stdout
     assert OWN not in done.stdout
+
+
+def test_inheritable_and_ambient_from_a_bundle(tmp_path: Path, rootfs: Path) -> None:
+    """What only a config.json can ask for: a user other than root who keeps one capability over exec."""
+    port = ["CAP_NET_BIND_SERVICE"]
+    spec = Spec(root=Root(path=str(rootfs), readonly=True), mounts=defaults.mounts())
+    spec.process.args = ["/bin/grep", "Cap", "/proc/self/status"]
+    spec.process.user = User(uid=1000, gid=1000)
+    spec.process.capabilities = Capabilities(
+        bounding=[*port, "CAP_KILL"], permitted=port, effective=port, inheritable=port, ambient=port
+    )
+    spec.linux.namespaces = [Namespace(type=kind) for kind in ("mount", "pid", "ipc", "uts", "network", "cgroup")]
+    spec.save(str(tmp_path / "config.json"))
+    command = [sys.executable, "-m", "minicontainer.oci", "--root", tmp_path / "state", "run", "--bundle", tmp_path]
+    done = subprocess.run([*command, "ambient"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    sets = dict(line.split(":\t") for line in done.stdout.splitlines())
+    one = "0000000000000400"
+    assert sets == {"CapInh": one, "CapPrm": one, "CapEff": one, "CapBnd": "0000000000000420", "CapAmb": one}
+
+
+MISSING = {
+    "CAP_SYS_ADMIN": (("run", "--only", "seccomp"), "a filter takes no_new_privs"),
+    "CAP_SETPCAP": (RUN, "capbset_drop(CAP_DAC_READ_SEARCH): EPERM"),
+}
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_process_without_the_privilege_is_told(minicontainer: Run, rootfs: Path, missing: str) -> None:
+    number = capability.Capability(capability.NAMES.index(missing))
+    command, complaint = MISSING[missing]
+    done = minicontainer(*command, rootfs, "/bin/true", preexec_fn=lambda: capability.capbset_drop(number))
+    assert done.returncode == 125
+    assert complaint in done.stderr
 
 
 # -- no_new_privs -------------------------------------------------------------------------------
@@ -311,7 +349,7 @@ def suid_rootfs(tmp_path: Path, probe: Path, rootfs: Path) -> Path:
 
 def test_no_new_privs(minicontainer: Run, suid_rootfs: Path) -> None:
     def euid(*options: str) -> str:
-        done = minicontainer("run", "-u", "1000", *options, suid_rootfs, "/probe", "euid")
+        done = minicontainer(*RUN, "-u", "1000", *options, suid_rootfs, "/probe", "euid")
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -86,7 +86,8 @@ def test_what_we_do_not_have_is_left_out_with_a_warning(container: Container) ->
     assert sets["permitted"] == sets["bounding"] == 1 << 5
     assert left_out == ["CAP_SYS_RESOURCE", "CAP_FUTURE"]
     Capabilities().before(container)
-    assert container.record["warnings"] == ["not this machine's to give, left out: CAP_SYS_RESOURCE, CAP_FUTURE"]
+    (warning,) = container.record["warnings"]
+    assert warning.endswith("CAP_SYS_RESOURCE, CAP_FUTURE")
 
 
 def test_what_an_older_kernel_lacks_is_left_out(container: Container) -> None:
