@@ -39,8 +39,6 @@ def cpu(o: Options) -> None:
 
 
 def network(o: Options) -> None:
-    if o.publish and o.network == "none":
-        raise UsageError("--publish needs a network", "leave --network none out")
     if not o.network.startswith("container:"):
         return
     theirs = {"publish": o.publish, "hostname": o.hostname, "dns": o.dns, "dns-search": o.dns_search,

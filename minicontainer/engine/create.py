@@ -231,6 +231,8 @@ def network(spec: Spec, o: Options) -> None:
     to = spec.minicontainer.network
     own = spec.namespace("network")
     to.mode = o.network or default_network(spec, o) if own else "host"
+    if o.publish and to.mode == "none":
+        raise UsageError("--publish needs a network", "--network bridge gives it one, --network none does not")
     if own and not own.path:
         to.ports, to.dns, to.hosts = list(o.publish), list(o.dns), list(o.add_host)
         to.dns_search, to.dns_options = list(o.dns_search), list(o.dns_option)

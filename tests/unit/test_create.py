@@ -532,6 +532,7 @@ CONTRADICTIONS = (
     "--cpuset-cpus 4000",
     "--cpuset-mems 4000",
     "--network none -p 80",
+    "--hardened -p 80",
     "--uts host -h name",
     "--uts host --domainname name",
     "--network host --sysctl net.core.somaxconn=1",
