@@ -28,7 +28,7 @@ def load(seccomp: Seccomp, folders: list[str]) -> bytes:
 
     Raises SpecError, UnsupportedError.
     """
-    key = digest(f"{COMPILER} {_libseccomp()} {os.uname().machine} {line(seccomp.to_json())}".encode())
+    key = digest(f"{COMPILER} {libseccomp_version()} {os.uname().machine} {line(seccomp.to_json())}".encode())
     for folder in folders:
         directory = _open_folder(folder)
         if directory < 0:
@@ -54,7 +54,7 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
-def _libseccomp() -> tuple[int, ...]:
+def libseccomp_version() -> tuple[int, ...]:
     """libseccomp's version: another one may know other calls."""
     try:
         library = ctypes.CDLL("libseccomp.so.2")
