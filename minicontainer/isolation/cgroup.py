@@ -84,10 +84,11 @@ class Cgroup(NamespaceFeature):
     def after(self, container: Container) -> None:
         self._close()
         if group := container.record.get("cgroup"):
+            owner, populated = cgroup2.owner(group), cgroup2.is_populated(group)
+            if owner != container.dir and (owner or populated):
+                return  # ours has been removed, and somebody else has made one of that name
             report(container)
-            if cgroup2.is_populated(group):
-                if not cgroup2.is_ours(group):
-                    return  # it has been removed, and somebody else made one of that name
+            if populated:
                 cgroup2.kill(group)
             cgroup2.remove(group)
 

@@ -119,6 +119,8 @@ class Pivot(Feature):
         spec = container.spec
         if spec.root.readonly:
             mount.mount_setattr(container.root_fd, 0, mount.MOUNT_ATTR_RDONLY)
+        if container.record.get("nodev"):  # no device program could be attached: see `devices`
+            mount.mount_setattr(container.root_fd, 0, mount.MOUNT_ATTR_NODEV)
         files.fchdir(container.root_fd)
         # Both arguments may be the same place: the old root is then stacked on the new one, and goes
         # with one umount. No directory has to be made for it in the container's tree.

@@ -189,12 +189,20 @@ def enable(group: str, wanted: Iterable[str], must: bool = False) -> None:
         if not must or group != group_of():
             return
         evacuate(group)
-    for controller in sorted(missing):
-        try:
-            write_file(f"{group}/cgroup.subtree_control", f"+{controller}")
-        except KernelError as error:
-            if error.errno in (ENOENT, ENODEV):
-                raise
+    if missing and not _hand_out(group, missing):
+        for controller in missing:
+            _hand_out(group, {controller})
+
+
+def _hand_out(group: str, names: set[str]) -> bool:
+    """Whether the kernel takes them: all or none (real-time processes, for example, are in the way of cpu)."""
+    try:
+        write_file(f"{group}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(names)))
+        return True
+    except KernelError as error:
+        if error.errno in (ENOENT, ENODEV):
+            raise
+        return False
 
 
 def is_root(group: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from minicontainer.isolation import cgroup
 from minicontainer.linux import cgroup2, proc
 from tests.conftest import Run, Spawn
-from tests.support import host_pid, requires, wait_until
+from tests.support import command, environment, host_pid, requires, wait_until
 
 pytestmark = requires("root", "cgroup2")
 
@@ -195,3 +197,24 @@ def test_a_limit_holds_or_is_refused_by_name(controller: str, minicontainer: Run
     assert done.returncode == 125
     assert len(done.stderr.splitlines()) == 1
     assert f"the {controller} controller of cgroup v2" in done.stderr and "minicontainer lab" in done.stderr
+
+
+# -- where no program can be attached -------------------------------------------------------------
+
+
+def test_without_a_program_neither_mknod_nor_nodes_of_the_image(
+    minicontainer: Run, rootfs: Path, tmp_path: Path
+) -> None:
+    """No cgroup2 in sight, as on a host of version 1 alone: the file systems refuse instead, and that is said."""
+    copy = tmp_path / "rootfs"
+    shutil.copytree(rootfs, copy, symlinks=True)
+    os.mknod(copy / "node", 0o666 | 0o020000, os.makedev(*DEVICES["zero"]))
+    hidden = ["unshare", "--mount", "sh", "-c", f'umount -l {cgroup2.mount_point()}; exec "$@"', "--"]
+    script = "mknod /tmp/node c 1 5; cat /node; head -c 1 /dev/zero | wc -c; grep CapBnd /proc/self/status"
+    run = command("run", *NO_NETWORK, copy, "sh", "-c", script)
+    done = subprocess.run([*hidden, *run], capture_output=True, text=True, env=environment())
+    (copy / "node").unlink()
+    assert "mknod: /tmp/node: Operation not permitted" in done.stderr
+    assert "can't open /node: Permission denied" in done.stderr
+    assert "CAP_MKNOD dropped" in done.stderr
+    assert done.stdout.split() == ["1", "CapBnd:", "00000000a00425fb"]
