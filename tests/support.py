@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from minicontainer.errors import MinicontainerError
+from minicontainer.lab import needs
 from minicontainer.linux import proc
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -108,6 +110,18 @@ def _machine(name: str) -> str:
     return "" if os.uname().machine == name else f"this machine is {os.uname().machine}, not {name}"
 
 
+def _lab(_: str) -> str:
+    try:
+        needs.check_host()
+    except MinicontainerError as error:
+        return f"the lab cannot be started: {error}"
+    return ""
+
+
+def _inside_lab(_: str) -> str:
+    return "" if needs.inside() else "not in the lab's machine (`make test-vm`)"
+
+
 REQUIREMENTS: dict[str, Callable[[str], str]] = {
     "root": _root,
     "user": _user,
@@ -118,6 +132,8 @@ REQUIREMENTS: dict[str, Callable[[str], str]] = {
     "filesystem": _filesystem,
     "kernel": _kernel,
     "machine": _machine,
+    "lab": _lab,
+    "inside-lab": _inside_lab,
 }
 
 

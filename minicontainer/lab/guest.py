@@ -79,7 +79,9 @@ def main() -> NoReturn:
         devices()
         network()
         controllers()
-        status = Command(plan).run(line)
+        command = Command(plan)
+        line.send(wire.STARTED)
+        status = command.run(line)
         if plan["share"]:
             share.send(upper, plan["share"], line.send)
         line.send(wire.EXIT, wire.EXIT_STATUS.pack(status))

@@ -28,7 +28,7 @@ LAST_WORDS_SECONDS = 10  # for sending result files when time is up
 CONSOLE_KEPT = 1 << 14
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STDIN, STDOUT, STDERR = 0, 1, 2
-WELCOME = "The lab: a machine of its own with cgroup v2. You are root, nothing you change is kept, `exit` ends it.\r\n"
+WELCOME = "The lab: a machine of its own with cgroup v2. You are root, nothing you change is kept, `exit` ends it.\n"
 
 
 class TimeIsUp(MinicontainerError):
@@ -53,7 +53,10 @@ def run(command: list[str], memory: str = "1G", share: str | None = None, timeou
         raise UsageError(f"--timeout {timeout:g} leaves no time", "give a number of seconds above 0")
     if share is not None and not os.path.isdir(share):
         raise UsageError(f"--share {share}: no such directory", f"mkdir {share}")
-    before = {number: signal.signal(number, _end) for number in ENDING}
+    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup, say
+    before = {number: signal.signal(number, _end) for number in heard}
+    while os.open(os.devnull, os.O_RDWR) <= STDERR:  # a standard stream that we were started without
+        pass
     try:
         machine = Machine(size)
         try:
@@ -134,7 +137,9 @@ class Session:
         elif kind == wire.STDERR:
             write_all(STDERR, payload)
         elif kind == wire.READY:
-            self._start()
+            self._send(wire.START, json.dumps(self._plan).encode())
+        elif kind == wire.STARTED:
+            self._open_input()
         elif kind == wire.FILE and self._results:
             self._results.file(payload)
         elif kind == wire.DATA and self._results:
@@ -144,11 +149,10 @@ class Session:
         elif kind == wire.FAILED:
             raise MinicontainerError(f"the lab could not run the command: {payload.decode(errors='replace')}")
 
-    def _start(self) -> None:
-        """Process 1 is there: say what to run, and open the way for what is typed."""
+    def _open_input(self) -> None:
+        """The command runs: from now on it is the one that input is for, and the clock."""
         self._booted = True
         self._deadline = self._began + self._timeout
-        self._send(wire.START, json.dumps(self._plan).encode())
         if self._plan["window"]:
             write_all(STDERR, self._greeting.encode())
             self._window_changed = self._at_exit.enter_context(terminal.raw())

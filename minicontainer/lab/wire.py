@@ -3,6 +3,7 @@
     host                                   VM, process 1
                               <--------    READY
     START  what to run           ----->
+                              <--------    STARTED
     STDIN  bytes; none: its end  ----->
     WINDOW rows, columns         ----->
     STOP   time is up            ----->
@@ -11,7 +12,8 @@
                               <--------    EXIT  status      or     FAILED  why there is none
 
 A frame is its type (one byte), its length (four) and that many bytes. The host waits for READY
-since a terminal line echoes and translates until its owner has made it raw.
+since a terminal line echoes and translates until its owner has made it raw, and for STARTED since
+until then Ctrl-C is to end the lab itself.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-READY, START, STDIN, WINDOW, STOP, STDOUT, STDERR, FILE, DATA, EXIT, FAILED = range(1, 12)
+READY, START, STARTED, STDIN, WINDOW, STOP, STDOUT, STDERR, FILE, DATA, EXIT, FAILED = range(1, 13)
 
 HEADER = struct.Struct(">BI")
 WINDOW_SIZE = struct.Struct(">HH")
