@@ -14,7 +14,6 @@ import os
 
 from minicontainer.isolation.feature import Feature
 from minicontainer.linux.seccomp import FilterFlags, seccomp_set_filter
-from minicontainer.profiles import cache, rules
 from minicontainer.runtime.container import state_root
 
 TYPE_CHECKING = False
@@ -33,6 +32,8 @@ class Seccomp(Feature):
 
     def before(self, container: Container) -> None:
         if seccomp := container.spec.linux.seccomp:
+            from minicontainer.profiles import cache, rules
+
             self.program = cache.load(seccomp, cache_folders())
             self.filter_flags = rules.flags(seccomp)
 

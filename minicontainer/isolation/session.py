@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from minicontainer.errors import KernelError, SpecError, UnsupportedError
@@ -28,8 +29,9 @@ class Session(Feature):
         process.setsid()
         try:
             join_session_keyring(container.id)
-        except KernelError:
-            pass  # no keyrings in this kernel, or the quota is used up: then none of the host's is reachable either
+        except KernelError as error:
+            if error.errno != errno.ENOSYS:  # a kernel without key rings has none of the host's to hide
+                raise
         for name, value in spec.linux.sysctl.items():
             set_sysctl(name, value)
         if spec.process.oom_score_adj is not None:

@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import ctypes
 
-import prctl
-
 from minicontainer.errors import SpecError
-from minicontainer.linux.calls import Flags, check, libc, syscall
+from minicontainer.linux.calls import Flags, check, libc, prctl, syscall
 from minicontainer.linux.proc import read
 
 NAMES = (
@@ -85,7 +83,8 @@ def supported() -> CapabilitySet:
 
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
-libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+PR_SET_KEEPCAPS = 8
+PR_SET_NO_NEW_PRIVS = 38
 PR_CAPBSET_DROP = 24
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 
@@ -111,22 +110,19 @@ def capset(effective: CapabilitySet, permitted: CapabilitySet, inheritable: Capa
 @syscall
 def capbset_drop(capability: Capability) -> None:
     """Take one capability from the bounding set: PR_CAPBSET_DROP(2const)."""
-    if capability <= prctl.CAP_LAST_CAP:
-        prctl.capbset_drop(capability)
-    else:  # newer than the headers that python-prctl was built with
-        check(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0))
+    prctl(PR_CAPBSET_DROP, capability)
 
 
 @syscall
 def cap_ambient_clear_all() -> None:
     """Empty the ambient set: PR_CAP_AMBIENT(2const)."""
-    check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 @syscall
 def cap_ambient_raise(capability: Capability) -> None:
     """Add one to the ambient set; it must be permitted and inheritable: PR_CAP_AMBIENT(2const)."""
-    check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
 @syscall
@@ -135,10 +131,10 @@ def set_keepcaps(keep: bool) -> None:
 
     An exec turns it off again.
     """
-    prctl.set_keepcaps(int(keep))
+    prctl(PR_SET_KEEPCAPS, keep)
 
 
 @syscall
 def set_no_new_privs() -> None:
     """No exec will give this process, or what it starts, more rights than it has: PR_SET_NO_NEW_PRIVS(2const)."""
-    prctl.set_no_new_privs(1)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)

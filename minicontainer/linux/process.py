@@ -18,9 +18,7 @@ import ctypes
 import os
 import resource
 
-import prctl
-
-from minicontainer.linux.calls import Flags, check, libc, syscall
+from minicontainer.linux.calls import Flags, check, libc, prctl, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +57,9 @@ NAMESPACE_FLAGS = {
 
 NAMESPACE_FILES = {**{kind: kind for kind in NAMESPACE_FLAGS}, "mount": "mnt", "network": "net"}
 """Their names in /proc/PID/ns."""
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 
 SYS_CLONE3 = 435  # one number on every architecture, like all calls since Linux 5.1
 SYS_PIDFD_OPEN = 434
@@ -148,13 +149,13 @@ def setsid() -> None:
 @syscall
 def set_pdeathsig(number: int) -> None:
     """Have `number` sent to this process when its parent ends: PR_SET_PDEATHSIG(2const)."""
-    prctl.set_pdeathsig(number)
+    prctl(PR_SET_PDEATHSIG, number)
 
 
 @syscall
 def set_dumpable(dumpable: bool) -> None:
     """Whether others of the same uid may trace this process and look into its /proc files: PR_SET_DUMPABLE(2const)."""
-    prctl.set_dumpable(int(dumpable))
+    prctl(PR_SET_DUMPABLE, dumpable)
 
 
 @syscall
