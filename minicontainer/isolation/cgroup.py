@@ -150,12 +150,20 @@ def unavailable(controller: str) -> UnsupportedError:
     return UnsupportedError(f"a {controller} limit needs the {controller} controller of cgroup v2, but {cause}", remedy)
 
 
-def why_not(controller: str) -> tuple[str, str]:
+def bound_to_v1(controller: str) -> str:
+    """Where the version 1 hierarchy is mounted that has the controller, which version 2 then lacks; or empty."""
     v1 = "blkio" if controller == "io" else controller
     for mount in proc.mounts():
         if mount.fstype == "cgroup" and v1 in mount.super_options.split(","):
-            boot = "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
-            return f"it is bound to cgroup v1 at {mount.target}", f"{boot}, {LAB}"
+            return mount.target
+    return ""
+
+
+def why_not(controller: str) -> tuple[str, str]:
+    """Cause and remedy of a controller not being available."""
+    if place := bound_to_v1(controller):
+        boot = "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
+        return f"it is bound to cgroup v1 at {place}", f"{boot}, {LAB}"
     mount_point, top = cgroup2.mount_point(), cgroup2.top()
     if not mount_point:
         return "cgroup2 is not mounted", f"`mount -t cgroup2 none /sys/fs/cgroup`, {LAB}"
