@@ -19,6 +19,8 @@ def run(options: Options) -> int:
     """Do what `minicontainer run` was asked to. Raises MinicontainerError."""
     choose_terminal(options)
     check_root(options.root)
+    if not options.rm:
+        raise UsageError("a container on a root filesystem is always removed", "keep its files with --keep DIR")
     id = new_id()
     spec = build_spec(options, options.root, id)
     for line in notes(spec, options):

@@ -71,8 +71,6 @@ def time_offset(o: Options) -> None:
 
 
 def places(o: Options) -> None:
-    if not o.rm:
-        raise UsageError("a container on a root filesystem is always removed", "keep its files with --keep DIR")
     if not o.keep:
         return
     keep, root = os.path.realpath(o.keep), os.path.realpath(o.root)

@@ -1,7 +1,6 @@
 """From Docker's options to an OCI spec: `build_spec`, a straight list of steps over one record.
 
-    minicontainer run --dry-run …   would be a lie: what this makes is what is run
-    cat /var/lib/minicontainer/containers/ID/config.json        the result
+    cat /var/lib/minicontainer/containers/ID/config.json        the result, while the container runs
 
 Each step fills its part of the spec. The order is that of need: who the user is decides the home
 directory in the environment, which namespaces are the container's own decides what may be set in them.

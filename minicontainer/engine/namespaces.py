@@ -99,15 +99,14 @@ def user_namespace(spec: Spec, o: Options, joined: list[Container], wanted: dict
 def borrow_mounts(spec: Spec) -> None:
     """Where the kernel refuses a new proc or sysfs, show the host's.
 
-    In a user namespace one may mount them only together with a pid or network namespace that belongs
-    to it; with the host's, its own mounts of them serve.
+    In a user namespace one may mount them only for a pid or network namespace that belongs to it. Where
+    those are the host's, so are the views of them.
     """
     if not spec.namespace("user"):
         return
     for entry in spec.mounts:
         kind = {"proc": "pid", "sysfs": "network"}.get(entry.type)
-        space = spec.namespace(kind) if kind else None
-        if kind and (space is None or space.path):
+        if kind and not spec.namespace(kind):
             readonly = ["ro", "rro"] if entry.type == "sysfs" else []
             entry.type, entry.source = "bind", entry.destination
             entry.options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", *readonly]

@@ -542,7 +542,6 @@ CONTRADICTIONS = (
     "--network container:x --dns 1.1.1.1",
     "--network container:x --hostname name",
     "--init --pid host",
-    "--rm=false",
     "--time-offset=-50000d",
     "--keep /proc/nowhere/kept",
     "--keep /dev/null",
