@@ -2,7 +2,7 @@
 
     python -m minicontainer.oci [--root DIR] run [--bundle DIR] ID
 
-Only the standard library's C modules, ctypes are loaded on the way to the container's
+Only the standard library's C modules and ctypes are loaded on the way to the container's
 program: Python itself takes 10 ms to start, and everything here together about as long.
 """
 

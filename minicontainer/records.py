@@ -70,7 +70,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         cls.fields = dict(cls.fields)
-        for name, schema in cls.__dict__.get("__annotations__", {}).items():
+        for name, schema in cls.__dict__.get("__annotations__", {}).items():  # noqa: RUF063
             default = cls.__dict__.get(name)
             field = default if isinstance(default, Field) else Field(lambda default=default: default)  # type: ignore[misc]
             field.schema = schema

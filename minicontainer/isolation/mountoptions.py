@@ -32,7 +32,7 @@ FLAGS: dict[str, tuple[bool, int]] = {
 }
 """Word -> (set or clear, bits of mount(2))."""
 
-ATTRIBUTES = {
+ATTRIBUTES: dict[int, int] = {
     mount.MS_RDONLY: mount.MOUNT_ATTR_RDONLY,
     mount.MS_NOSUID: mount.MOUNT_ATTR_NOSUID,
     mount.MS_NODEV: mount.MOUNT_ATTR_NODEV,

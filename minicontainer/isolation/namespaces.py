@@ -119,7 +119,8 @@ class Time(NamespaceFeature):
         if not wanted:
             return
         if not os.path.exists("/proc/self/ns/time"):
-            raise UnsupportedError("this kernel has no time namespaces", "they came with Linux 5.6; leave --time-offset out")
+            remedy = "they came with Linux 5.6; leave --time-offset out"
+            raise UnsupportedError("this kernel has no time namespaces", remedy)
         if not wanted.path and not self._by_child(container):
             self._make(container)
 

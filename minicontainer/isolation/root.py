@@ -48,7 +48,7 @@ PROPAGATION = {
 
 
 class Mounts(NamespaceFeature):
-    """An own mount table. Without the second step a shared `/` (systemd makes it so) would still pass every mount on."""
+    """An own mount table, and the end of propagation: a shared `/`, as systemd makes it, would pass every mount on."""
 
     name = "mounts"
     kind = "mount"

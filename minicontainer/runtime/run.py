@@ -75,7 +75,8 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
         if error.call.startswith("execve("):
             from minicontainer.runtime.diagnose import explain_exec
 
-            raise explain_exec(container.root, container.spec.process.args[0], error.errno, path_of(container)) from None
+            program = container.spec.process.args[0]
+            raise explain_exec(container.root, program, error.errno, path_of(container)) from None
         raise
 
 
@@ -103,4 +104,5 @@ def clean_up(undo: list[Callable[[], None]]) -> None:
         except (MinicontainerError, OSError) as error:
             failures.append(str(error))
     if failures:
-        os.write(2, f"minicontainer: not cleaned up: {'; '.join(failures)}; `minicontainer cleanup` tries again\n".encode())
+        told = f"minicontainer: not cleaned up: {'; '.join(failures)}; `minicontainer cleanup` tries again\n"
+        os.write(2, told.encode())

@@ -56,7 +56,9 @@ def test_without_uts_the_host_is_renamed(minicontainer: Run, rootfs: Path) -> No
 
 def test_with_uts_only_the_container_is_renamed(minicontainer: Run, rootfs: Path) -> None:
     before = socket.gethostname()
-    done = minicontainer("run", *NO_NETWORK, "--cap-add", "SYS_ADMIN", rootfs, "sh", "-c", "hostname intruder && hostname")
+    done = minicontainer(
+        "run", *NO_NETWORK, "--cap-add", "SYS_ADMIN", rootfs, "sh", "-c", "hostname intruder && hostname"
+    )
     assert done.stdout == "intruder\n"
     assert socket.gethostname() == before
 
@@ -105,7 +107,9 @@ def test_without_pid_a_process_of_the_host_is_killed(
 
 
 def test_with_pid_it_is_out_of_reach(minicontainer: Run, rootfs: Path, victim: subprocess.Popen[bytes]) -> None:
-    done = minicontainer("run", *NO_NETWORK, rootfs, "sh", "-c", f"kill -9 {victim.pid}; ls -d /proc/[0-9]* | wc -l; echo $$")
+    done = minicontainer(
+        "run", *NO_NETWORK, rootfs, "sh", "-c", f"kill -9 {victim.pid}; ls -d /proc/[0-9]* | wc -l; echo $$"
+    )
     assert "No such process" in done.stderr
     assert done.stdout.split()[1] == "1"
     assert victim.poll() is None
@@ -216,7 +220,9 @@ def test_masked_files_are_empty(minicontainer: Run, rootfs: Path, path: str) -> 
     assert open_.stdout != "" or path == "/proc/keys"
 
 
-@pytest.mark.parametrize("path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/modprobe"])
+@pytest.mark.parametrize(
+    "path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/modprobe"]
+)
 def test_kernel_settings_are_read_only(minicontainer: Run, rootfs: Path, path: str) -> None:
     if not os.path.exists(path):
         pytest.skip(f"this kernel has no {path}")
