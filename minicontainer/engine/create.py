@@ -36,7 +36,7 @@ def build_spec(options: Options, root: str, id: str) -> Spec:
     spec = Spec(root=Root(path=os.path.abspath(root)), mounts=defaults.mounts())
     spec.minicontainer.rootless = os.geteuid() != 0
     own_words(spec, options)
-    namespaces.set_namespaces(spec, options)
+    namespaces.set_namespaces(spec, options, id)
     names(spec, options, id)
     process(spec, options, root)
     rights(spec, options)

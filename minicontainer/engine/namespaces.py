@@ -26,7 +26,7 @@ OF_WALL = {"user": "user", "net": "network", "uts": "uts", "ipc": "ipc", "pid": 
 """Wall -> the namespace that it consists of."""
 
 
-def set_namespaces(spec: Spec, o: Options) -> None:
+def set_namespaces(spec: Spec, o: Options, id: str) -> None:
     """Fill in spec.linux.namespaces and spec.minicontainer.without. Raises UsageError, StateError, UnsupportedError."""
     spec.minicontainer.without = down = walls_down(spec, o)
     wanted = dict.fromkeys(defaults.NAMESPACES, "")
@@ -45,7 +45,7 @@ def set_namespaces(spec: Spec, o: Options) -> None:
             )
         wanted["time"] = ""
         spec.linux.time_offsets = o.time_offset
-    user_namespace(spec, o, joined, wanted)
+    user_namespace(spec, o, joined, wanted, id)
     for wall in down:
         wanted.pop(OF_WALL.get(wall, ""), None)
     if "user" not in wanted:
@@ -66,7 +66,7 @@ def running(name: str) -> Container:
 # -- user ---------------------------------------------------------------------------------------
 
 
-def user_namespace(spec: Spec, o: Options, joined: list[Container], wanted: dict[str, str]) -> None:
+def user_namespace(spec: Spec, o: Options, joined: list[Container], wanted: dict[str, str], id: str) -> None:
     """Decide on a user namespace: a new one, or that of the containers whose other namespaces are joined.
 
     The kernel lets only the owner of a namespace in, and the owner is the user namespace it was made in.
@@ -93,7 +93,7 @@ def user_namespace(spec: Spec, o: Options, joined: list[Container], wanted: dict
 
         taken = [] if rootless else [m for other in all_containers() for m in other.spec.linux.uid_mappings]
         wanted["user"] = ""
-        spec.linux.uid_mappings, spec.linux.gid_mappings = mappings(own, taken)
+        spec.linux.uid_mappings, spec.linux.gid_mappings = mappings(own, taken, id)
 
 
 def borrow_mounts(spec: Spec) -> None:

@@ -37,6 +37,9 @@ BLOCK = 65536
 FIRST_BLOCK = 1 << 30
 """Where root's automatic blocks begin: far above the ranges that useradd(8) writes into /etc/subuid."""
 
+BLOCKS = (1 << 30) // BLOCK
+"""How many there are: ids up to 2**31, since some programs take greater ones for negative."""
+
 
 class User(NamespaceFeature):
     name = "user"
@@ -82,17 +85,21 @@ def write_map(pid: int, kind: str, mappings: list[IDMapping]) -> None:
 # -- which ids ----------------------------------------------------------------------------------
 
 
-def mappings(userns: str, taken: list[IDMapping]) -> tuple[list[IDMapping], list[IDMapping]]:
+def mappings(userns: str, taken: list[IDMapping], id: str) -> tuple[list[IDMapping], list[IDMapping]]:
     """The uid and gid maps for `--userns auto` or `UID:GID:COUNT`. `taken` are the ranges of other containers.
 
-    Raises SpecError for a malformed value.
+    An automatic block is looked for from where the container's `id` points, so that containers that
+    start at the same moment look in different places. Raises SpecError for a malformed value.
     """
     if os.geteuid() != 0:
         return rootless_map("uid", os.geteuid()), rootless_map("gid", os.getegid())
     if userns == "auto":
-        first = FIRST_BLOCK
-        while any(m.host_id < first + BLOCK and first < m.host_id + m.size for m in taken):
-            first += BLOCK
+        number = int(id[:8], 16)
+        while True:
+            first = FIRST_BLOCK + number % BLOCKS * BLOCK
+            if not any(m.host_id < first + BLOCK and first < m.host_id + m.size for m in taken):
+                break
+            number += 1
         return [IDMapping(host_id=first, size=BLOCK)], [IDMapping(host_id=first, size=BLOCK)]
     try:
         uid, gid, count = map(int, userns.split(":"))
