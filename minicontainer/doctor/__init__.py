@@ -52,7 +52,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
 )
 """In the order of reading."""
 
-VITAL = ("kernel", "capabilities", "namespaces", "state folder", "overlayfs", "seccomp")
+VITAL = ("kernel", "user", "capabilities", "namespaces", "state folder", "overlayfs", "seccomp")
 """The names of the findings that a container of root's cannot do without."""
 
 

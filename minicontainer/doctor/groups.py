@@ -33,8 +33,8 @@ def version() -> Finding:
             "cgroups", seen, consequence, f"{BOOT}, or use `minicontainer lab`" if old else cgroup.why_not("pids")[1]
         )
     if not cgroup2.top():
-        cause, remedy = cgroup.why_not("pids")
-        return limited("cgroups", f"version 2 at {place}; {cause}", "no group of its own, no limits", remedy)
+        seen = f"version 2 at {place}, not delegated to this user"
+        return limited("cgroups", seen, "no group of its own for a container, no limits", cgroup.DELEGATE)
     if old:
         seen = f"hybrid: version 2 at {place}, and {len(old)} hierarchies of version 1"
         return limited(

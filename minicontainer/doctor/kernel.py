@@ -44,8 +44,8 @@ def release() -> Finding:
 
 def architecture() -> Finding:
     """The machine's instruction set is one that system call filters are known for."""
-    machine = os.uname().machine
-    seen = f"{machine}, {os.cpu_count()} processors"
+    machine, count = os.uname().machine, os.cpu_count()
+    seen = f"{machine}, {count} processor{'s' if count != 1 else ''}"
     if machine not in rules.MACHINES:
         known = ", ".join(rules.MACHINES)
         return limited("architecture", seen, "no system call filter is known for it", f"use one of {known}")
@@ -75,14 +75,19 @@ def namespaces() -> Finding:
         return missing(
             "namespaces", why(error), "no container runs", "CAP_SYS_ADMIN is needed; in a container: --privileged"
         )
-    tried = ", tried" if os.geteuid() == 0 else ""
+    tried = "; made one of each" if os.geteuid() == 0 else ""
     return ok("namespaces", f"{', '.join(kinds)}{tried}", "every wall that is a namespace can be had")
 
 
 def time_namespaces() -> Finding:
     """Containers can have their own clocks since boot."""
     if not os.path.exists("/proc/self/ns/time"):
-        return missing("time", "this kernel has no time namespaces", "no --time-offset", "they came with Linux 5.6")
+        return missing(
+            "time",
+            "this kernel has no time namespaces",
+            "no --time-offset",
+            "they came with Linux 5.6, as CONFIG_TIME_NS",
+        )
     if kernel_version() < UNSHARED_TIME:
         return limited(
             "time", "time namespaces", "--time-offset not together with --userns, nor without root", "Linux 6.2 can"

@@ -14,7 +14,7 @@ from minicontainer.isolation.user import subordinate_ids as own_range
 from minicontainer.lab import needs
 from minicontainer.linux import capability, process
 from minicontainer.linux.mount import MS_PRIVATE, MS_REC, mount
-from minicontainer.linux.proc import namespace, read
+from minicontainer.linux.proc import namespace, read, status
 from minicontainer.linux.programs import find_program
 
 FIRST_USER_NAMESPACE, FIRST_PID_NAMESPACE = 0xEFFFFFFD, 0xEFFFFFFC
@@ -63,13 +63,9 @@ def who() -> Finding:
         for word, yes in (("no_new_privs", prctl.get_no_new_privs()), ("a system call filter", under_filter()))
         if yes
     ]
-    if root and namespace("self", "user") != FIRST_USER_NAMESPACE:
-        return limited(
-            "user",
-            f"{seen}, of a user namespace only",
-            "no device nodes and no limits",
-            "start as the machine's own root",
-        )
+    if root and in_user_namespace():
+        consequence = "neither root's containers run nor a user's"
+        return missing("user", f"{seen}, of a user namespace only", consequence, "leave it, as root or as a user")
     if confined:
         seen += ", under " + " and ".join(confined)
         return limited("user", seen, "some calls fail, and helpers such as newuidmap get no rights", "start elsewhere")
@@ -80,9 +76,14 @@ def who() -> Finding:
     )
 
 
+def in_user_namespace() -> bool:
+    """Whether this process is in another user namespace than the machine's first."""
+    return namespace("self", "user") != FIRST_USER_NAMESPACE
+
+
 def under_filter() -> bool:
     """Whether this process is under a seccomp filter already."""
-    return read("/proc/self/status").partition("\nSeccomp:\t")[2][:1] == "2"
+    return status().get("Seccomp") == "2"
 
 
 def capabilities() -> Finding:
@@ -105,10 +106,9 @@ def capabilities() -> Finding:
 
 def user_namespaces() -> Finding:
     """Ordinary users can make user namespaces, and have rights in them."""
-    root = os.geteuid() == 0
     error = attempt(as_any_user)
     if error is None:
-        seen = "made by user nobody, tried" if root else "tried"
+        seen = "made one as user nobody" if may_be_nobody() else "made one"
         return ok("user namespaces", seen, "containers run without root, and root's with --userns")
     consequence = "no container runs without root"
     for path, value, setting in SETTINGS:
@@ -119,9 +119,14 @@ def user_namespaces() -> Finding:
     return missing("user namespaces", why(error), consequence, remedy)
 
 
+def may_be_nobody() -> bool:
+    """Whether this is root, and the user nobody is known here."""
+    return os.geteuid() == 0 and not in_user_namespace()
+
+
 def as_any_user() -> None:
     """Make a user namespace, and use a right in it: AppArmor on Ubuntu allows the one and not the other."""
-    if os.geteuid() == 0:
+    if may_be_nobody():
         become_nobody()
     enter_user_namespace(process.CLONE_NEWNS)
     mount(None, "/", None, MS_REC | MS_PRIVATE)

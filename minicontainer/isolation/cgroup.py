@@ -38,6 +38,7 @@ USUAL_CONTROLLERS = ("cpu", "io", "memory", "pids")
 """Handed to each container's group where they are available, for their meters if not for limits."""
 
 LAB = "or run it in `minicontainer lab`"
+DELEGATE = "`systemd-run --user --scope -p Delegate=yes minicontainer …`, or use sudo"
 
 
 class Cgroup(NamespaceFeature):
@@ -172,7 +173,7 @@ def why_not(controller: str) -> tuple[str, str]:
     if not top:
         return (
             f"{cgroup2.group_of() or mount_point} is not delegated to this user",
-            f"`systemd-run --user --scope -p Delegate=yes minicontainer …`, or use sudo, {LAB}",
+            f"{DELEGATE}, {LAB}",
         )
     return (
         f"{top} was delegated without it",
