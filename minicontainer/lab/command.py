@@ -121,7 +121,7 @@ def end_all() -> None:
 
 def become(plan: dict[str, Any], streams: list[int]) -> NoReturn:
     """In the child: take the streams, then the command's place. Never returns."""
-    name, status = plan["command"][0], 126
+    name, status = plan["cwd"], 126
     try:
         for number, fd in enumerate(streams):
             os.dup2(fd, number)
@@ -130,7 +130,8 @@ def become(plan: dict[str, Any], streams: list[int]) -> NoReturn:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
             signal.signal(ignored, signal.SIG_DFL)
-        os.chdir(plan["cwd"])
+        os.chdir(name)
+        name = plan["command"][0]
         os.execvpe(name, plan["command"], plan["env"])
     except OSError as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minicontainer.errors import UsageError
 from minicontainer.lab.needs import SYSTEM_FOLDERS
 
 CARRIED = (
@@ -22,12 +23,20 @@ def plan(command: list[str], share: str, window: tuple[int, int] | None) -> dict
     """The START message: all that process 1 has to know, as JSON will carry it. No `window`: no terminal."""
     return {
         "command": command or [os.environ.get("SHELL", "/bin/sh")],
-        "cwd": os.getcwd(),
+        "cwd": here(),
         "env": environment(),
         "keep": kept(share),
         "share": share,
         "window": window,
     }
+
+
+def here() -> str:
+    """The current directory. Raises UsageError if it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        raise UsageError("the current directory does not exist any more", "cd to one that does") from None
 
 
 def environment() -> dict[str, str]:
@@ -43,7 +52,7 @@ def environment() -> dict[str, str]:
 def kept(share: str) -> list[str]:
     """Directories of the host in HIDDEN that must be seen nevertheless: this project, its Python, where we are."""
     paths = os.environ.get("PATH", "").split(":") + os.environ.get("PYTHONPATH", "").split(":")
-    wanted = {os.path.realpath(path) for path in [os.getcwd(), str(PROJECT), sys.prefix, share, *paths] if path}
+    wanted = {os.path.realpath(path) for path in [here(), str(PROJECT), sys.prefix, share, *paths] if path}
     outermost: list[str] = []
     for path in sorted(wanted):
         below = any(path.startswith(f"{folder}/") for folder in HIDDEN)

@@ -28,7 +28,7 @@ LAST_WORDS_SECONDS = 10  # for sending result files when time is up
 CONSOLE_KEPT = 1 << 14
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STDIN, STDOUT, STDERR = 0, 1, 2
-WELCOME = "The lab: a machine of its own with cgroup v2. You are root, nothing you change is kept, `exit` ends it.\n"
+WELCOME = "The lab: a machine of its own with cgroup v2. You are root, nothing you change is kept, `exit` ends it.\r\n"
 
 
 class TimeIsUp(MinicontainerError):
@@ -49,7 +49,7 @@ def run(command: list[str], memory: str = "1G", share: str | None = None, timeou
     TimeIsUp, and MinicontainerError if the machine fails. A signal that ends us gives 128 + its number.
     """
     size = memory_size(memory)
-    if timeout is not None and timeout <= 0:
+    if timeout is not None and not timeout > 0:
         raise UsageError(f"--timeout {timeout:g} leaves no time", "give a number of seconds above 0")
     if share is not None and not os.path.isdir(share):
         raise UsageError(f"--share {share}: no such directory", f"mkdir {share}")
@@ -154,8 +154,8 @@ class Session:
         self._booted = True
         self._deadline = self._began + self._timeout
         if self._plan["window"]:
-            write_all(STDERR, self._greeting.encode())
             self._window_changed = self._at_exit.enter_context(terminal.raw())
+            write_all(STDERR, self._greeting.encode())
             self._sources.append(self._window_changed)
         if terminal.in_foreground():
             self._sources.append(STDIN)

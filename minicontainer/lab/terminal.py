@@ -35,7 +35,7 @@ def raw() -> Iterator[int]:
     handler = signal.signal(signal.SIGWINCH, lambda *_: None)
     wakeup = signal.set_wakeup_fd(wake)
     try:
-        tty.setraw(STDIN)
+        tty.setraw(STDIN, termios.TCSADRAIN)  # the default throws away what was typed ahead
         yield changed
     finally:
         termios.tcsetattr(STDIN, termios.TCSADRAIN, settings)

@@ -79,5 +79,8 @@ class Line:
             data = data[os.write(self.fd, data) :]
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """The frames that the next bytes complete; waits for those."""
-        return list(self._frames.feed(os.read(self.fd, CHUNK)))
+        """The frames that the next bytes complete; waits for those. Raises OSError if the host has hung up."""
+        data = os.read(self.fd, CHUNK)
+        if not data:
+            raise OSError("the host has hung up")
+        return list(self._frames.feed(data))
