@@ -12,6 +12,7 @@ import pytest
 
 from minicontainer.isolation import cgroup
 from minicontainer.linux import cgroup2, proc
+from minicontainer.runtime.container import Container
 from tests.conftest import Run, Spawn
 from tests.support import command, environment, host_pid, requires, wait_until
 
@@ -85,6 +86,19 @@ def test_freeze_and_thaw(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
     assert wait_until(lambda: sorted(cgroup2.processes(group)) != frozen)
 
 
+def test_the_group_for_one_more_process(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
+    """exec: where the first process is now, even if it has moved on to a group of its own making."""
+    spawn("run", *NO_NETWORK, rootfs, "sleep", "60")
+    pid = host_pid(state_root)
+    container = Container.load(str(next((state_root / "containers").iterdir())))
+    for group in (cgroup2.group_of(pid), f"{cgroup2.group_of(pid)}/init"):
+        os.makedirs(group, exist_ok=True)
+        Path(group, "cgroup.procs").write_text(str(pid))
+        fd = cgroup.open_group(container)
+        assert os.path.samestat(os.fstat(fd), os.stat(group))
+        os.close(fd)
+
+
 def test_cgroup_parent(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
     command = spawn("run", *NO_NETWORK, "--cgroup-parent", "/minicontainer-test/jobs", rootfs, "sleep", "60")
     pid = host_pid(state_root)
@@ -125,23 +139,20 @@ def test_the_group_cannot_be_changed_from_inside(minicontainer: Run, rootfs: Pat
 
 # -- devices --------------------------------------------------------------------------------------
 
-DEVICES = {"fuse": (10, 229), "kmsg": (1, 11), "zero": (1, 5), "tun": (10, 200), "loop-control": (10, 237)}
-HARMFUL = [
-    name
-    for name in ("fuse", "tun", "loop-control")
-    if os.path.exists(f"/sys/dev/char/{DEVICES[name][0]}:{DEVICES[name][1]}")
-]
+DEVICES = {"kmsg": (1, 11), "zero": (1, 5), "fuse": (10, 229), "tun": (10, 200), "loop-control": (10, 237)}
+HARMFUL = ["kmsg", *(name for name in ("fuse", "tun", "loop-control") if os.path.exists(f"/sys/class/misc/{name}"))]
+WITH_SYSLOG = (*NO_NETWORK, "--cap-add", "SYSLOG")  # the driver of kmsg wants it
 
 
 @pytest.mark.parametrize("name", HARMFUL)
 def test_with_devices_a_made_node_is_useless(name: str, minicontainer: Run, rootfs: Path) -> None:
-    done = minicontainer("run", *NO_NETWORK, rootfs, *open_device(*DEVICES[name]))
+    done = minicontainer("run", *WITH_SYSLOG, rootfs, *open_device(*DEVICES[name]))
     assert done.stdout == "made\n" and "Operation not permitted" in done.stderr
 
 
 @pytest.mark.parametrize("name", HARMFUL)
 def test_without_devices_a_made_node_opens_the_device(name: str, minicontainer: Run, rootfs: Path) -> None:
-    done = minicontainer("run", *NO_NETWORK, "--without", "devices", rootfs, *open_device(*DEVICES[name]))
+    done = minicontainer("run", *WITH_SYSLOG, "--without", "devices", rootfs, *open_device(*DEVICES[name]))
     assert done.stdout == "made\nopened\n", done.stderr
 
 
@@ -153,10 +164,10 @@ def test_harmless_devices_open(minicontainer: Run, rootfs: Path) -> None:
 def test_a_device_rule_lets_one_in(name: str, minicontainer: Run, rootfs: Path) -> None:
     major, minor = DEVICES[name]
     rule = f"c {major}:{minor} r"
-    done = minicontainer("run", *NO_NETWORK, "--device-cgroup-rule", rule, rootfs, *open_device(major, minor))
+    done = minicontainer("run", *WITH_SYSLOG, "--device-cgroup-rule", rule, rootfs, *open_device(major, minor))
     assert done.stdout == "made\nopened\n", done.stderr
     write = ("sh", "-c", f"mknod /tmp/node c {major} {minor}; : > /tmp/node")
-    done = minicontainer("run", *NO_NETWORK, "--device-cgroup-rule", rule, rootfs, *write)
+    done = minicontainer("run", *WITH_SYSLOG, "--device-cgroup-rule", rule, rootfs, *write)
     assert "Operation not permitted" in done.stderr
 
 
@@ -172,7 +183,7 @@ def test_a_device_node_in_a_volume(
     """No mknod needed: it lies there already, as it could in an image."""
     node = tmp_path / "kmsg"
     os.mknod(node, 0o600 | 0o020000, os.makedev(*DEVICES["kmsg"]))
-    run = ("run", *NO_NETWORK, *walls, "--cap-add", "SYSLOG", "-v", f"{tmp_path}:/v")
+    run = ("run", *WITH_SYSLOG, *walls, "-v", f"{tmp_path}:/v")
     done = minicontainer(*run, rootfs, "sh", "-c", ": < /v/kmsg && echo opened")
     node.unlink()
     assert done.stdout == output
@@ -215,6 +226,6 @@ def test_without_a_program_neither_mknod_nor_nodes_of_the_image(
     done = subprocess.run([*hidden, *run], capture_output=True, text=True, env=environment())
     (copy / "node").unlink()
     assert "mknod: /tmp/node: Operation not permitted" in done.stderr
-    assert "can't open /node: Permission denied" in done.stderr
+    assert "can't open '/node': Permission denied" in done.stderr
     assert "CAP_MKNOD dropped" in done.stderr
     assert done.stdout.split() == ["1", "CapBnd:", "00000000a00425fb"]

@@ -96,8 +96,9 @@ def test_cpu_weight_rises_with_the_shares() -> None:
     ],
 )
 def test_unsound_limits_are_refused(json: dict[str, Any], cause: str) -> None:
-    with pytest.raises(SpecError, match=cause):
+    with pytest.raises(SpecError, match=cause) as raised:
         limits.check(resources(**json))
+    assert raised.value.remedy
 
 
 @pytest.mark.parametrize("cpus", [0, 0.001, -1, 100000])

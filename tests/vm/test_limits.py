@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from minicontainer.errors import UnsupportedError
+from minicontainer.isolation import cgroup
 from minicontainer.linux import cgroup2
 from minicontainer.rootfs import build
+from minicontainer.runtime.container import Container
+from minicontainer.spec import Cpu, Memory, Pids, Resources
 from tests.conftest import Run, Spawn
 from tests.support import command, environment, host_pid, requires, wait_until
 
@@ -108,6 +112,17 @@ def test_swap_is_used_up_to_its_limit(swap: None, group: Group) -> None:
     assert wait_until(lambda: cgroup2.pairs(path, "memory.events")["oom_kill"] == 1, 60)
     assert cgroup2.pairs(path, "memory.swap.events")["max"] > 0
     assert (cgroup2.number(path, "memory.swap.current") or 0) <= 8 * MIB
+
+
+def test_limits_of_a_running_container_can_be_changed(group: Group, state_root: Path) -> None:
+    path = group("-m", "64m", "sleep 60")
+    (folder,) = (state_root / "containers").iterdir()
+    container = Container.load(str(folder))
+    cgroup.update(container, Resources(memory=Memory(limit=96 * MIB, swap=128 * MIB), pids=Pids(limit=7)))
+    files = {"memory.max": 96 * MIB, "memory.swap.max": 32 * MIB, "pids.max": 7}
+    assert {file: cgroup2.number(path, file) for file in files} == files
+    with pytest.raises(UnsupportedError, match="this kernel has none"):
+        cgroup.update(container, Resources(cpu=Cpu(cpus="0")))
 
 
 # -- pids -----------------------------------------------------------------------------------------
