@@ -379,7 +379,7 @@ AS_NOBODY = f"""
     from minicontainer.linux import cgroup2
     os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
     top = cgroup2.top()
-    print(top or "none")
+    print(top or "none", flush=True)
     if top:
         cgroup2.make(top + "/minicontainer/abc", top)
         pid, _ = clone3(0, os.open(top + "/minicontainer/abc", os.O_RDONLY))
