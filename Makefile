@@ -60,12 +60,11 @@ system-packages:
 test-tools: $(VENV)/dev
 	@scripts/install-system-packages tests
 
-# The start-up script that pip writes imports `re`, 6 ms; this one does not. -I: nothing from the environment or
-# from the folder that one happens to be in gets into a program that runs as root.
+# The start-up scripts that pip writes import `re`, 6 ms, to take .exe off their name. -I: nothing from the environment
+# or from the folder that one happens to be in gets into a program that runs as root.
 define pip-install
 $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable "$(1)"
-@case "$(CURDIR)" in *' '*) ;; *) printf '%s\n' '#!$(CURDIR)/$(VENV)/bin/python -I' \
-  'from minicontainer.cli.main import main' '' 'raise SystemExit(main())' >$(VENV)/bin/minicontainer;; esac
+@sed -i -e '1s/python[0-9.]*$$/& -I/' -e '/^import re$$/d' -e '/re\.sub(/d' $(VENV)/bin/minicontainer*
 endef
 
 $(VENV)/made-in: pyproject.toml | system-packages

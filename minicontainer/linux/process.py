@@ -63,6 +63,10 @@ PR_SET_DUMPABLE = 4
 
 SYS_CLONE3 = 435  # one number on every architecture, like all calls since Linux 5.1
 SYS_PIDFD_OPEN = 434
+SYS_RT_SIGACTION = {"x86_64": 13, "i686": 174, "armv7l": 174, "ppc64le": 173, "s390x": 174}.get(os.uname().machine, 134)
+
+LIBC_SIGNALS = (32, 33)
+"""The signals that the C library keeps to itself: its own sigaction refuses them, nptl(7)."""
 
 
 class CloneArgs(ctypes.Structure):
@@ -144,6 +148,13 @@ def setdomainname(name: str) -> None:
 def setsid() -> None:
     """Become the leader of a new session, without a controlling terminal: setsid(2)."""
     os.setsid()
+
+
+@syscall
+def default_action(number: int) -> None:
+    """Give a signal back its default action, even one of LIBC_SIGNALS: rt_sigaction(2), past the C library."""
+    nothing = ctypes.create_string_buffer(64)  # SIG_DFL, no flags, empty mask
+    check(libc.syscall(ctypes.c_long(SYS_RT_SIGACTION), number, nothing, None, ctypes.c_size_t(8)))
 
 
 @syscall

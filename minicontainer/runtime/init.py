@@ -65,6 +65,8 @@ def become_program(container: Container) -> None:
     for number in signal.valid_signals():
         if signal.getsignal(number) == signal.SIG_IGN:  # handlers do not survive exec, this does
             signal.signal(number, signal.SIG_DFL)
+    for hidden in process.LIBC_SIGNALS:  # left ignored by a parent that uses posix_spawn(3): make, for one
+        process.default_action(hidden)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(DEFAULT_UMASK if program.user.umask is None else program.user.umask)
     enter_folder(program.cwd)
