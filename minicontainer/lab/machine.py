@@ -128,6 +128,6 @@ def become_kernel(arguments: list[str], folder: str, rules: Any, line: int, cons
         rules.load()
         os.execve(arguments[0], arguments, {"TMPDIR": folder, "PATH": needs.SYSTEM_FOLDERS})
     except BaseException as error:
-        os.write(2, f"{arguments[0]}: {error}\n".encode())
+        os.write(2, f"{arguments[0]} cannot be started under a seccomp filter: {error}\n".encode())
     finally:
         os._exit(127)

@@ -30,6 +30,18 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STDIN, STDOUT, STDERR = 0, 1, 2
 WELCOME = "The lab: a machine of its own with cgroup v2. You are root, nothing you change is kept, `exit` ends it.\r\n"
 
+ENDS = (
+    ("just ran out of space", "the host ran out of room for the lab's memory", "make room, or give less with --memory"),
+    (
+        "check_ptrace",
+        "ptrace(2), on which the lab is built, is forbidden here",
+        "leave this container or sandbox first",
+    ),
+    (r"Kernel panic - not syncing: (.+)", "the lab's kernel panicked: {}", "start it again, or with more --memory"),
+    ("reboot: Power down", "the lab was switched off before its command had ended", "leave that to the lab"),
+)
+"""What the kernel's last messages hold, the cause that this is, and the remedy."""
+
 
 class TimeIsUp(MinicontainerError):
     """The command took longer than it was given. The exit status is that of timeout(1)."""
@@ -214,12 +226,9 @@ class Session:
         while self._console in self._sources:
             self._read_console()
         text = self._messages.decode(errors="replace")
-        if panic := re.search(r"Kernel panic - not syncing: (.*)", text):
-            return MinicontainerError(
-                f"the lab's kernel panicked: {panic[1].strip()}", "start it again, with more --memory if that ran out"
-            )
-        if "reboot: Power down" in text:
-            return MinicontainerError("the lab was switched off before its command had ended", "leave that to the lab")
+        for pattern, cause, remedy in ENDS:
+            if found := re.search(pattern, text):
+                return MinicontainerError(cause.format(*found.groups()), remedy)
         return MinicontainerError(f"the lab ended before its command did: {self._last_words()}", "start it again")
 
     def _last_words(self) -> str:
