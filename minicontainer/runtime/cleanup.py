@@ -101,7 +101,7 @@ def read(dir: str) -> Container:
     try:
         with open(container.path("state.json"), encoding="utf-8") as file:
             container.record.update(parse(file.read()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         pass  # then there is nothing on the host yet: the record comes first
     return container
 
@@ -199,7 +199,7 @@ def lost_network() -> Iterator[Leftover]:
                 yield Leftover(what, lambda name=name: bridge.release(ledger, [name]))  # type: ignore[misc]
         for cable in loose_cables(ledger):
             yield Leftover(f"interface {cable}", lambda cable=cable: run(net.ip(f"link del {cable}")))  # type: ignore[misc]
-        if not ledger.in_use():
+        if ledger.facts() is not None and not ledger.in_use():
             yield Leftover(f"bridge {bridge.BRIDGE} and its rules", lambda: bridge.tear_down(ledger))
 
 

@@ -55,6 +55,7 @@ class Container:
         self._lock = -1
         # What lives only as long as the process that starts the container:
         self.channel: Channel = None  # type: ignore[assignment]  # the hand-shake with its first process
+        self.trampoline = -1  # the program that executes the container's own
         self.root_fd = -1  # its root, in the child, before the pivot
 
     @property
@@ -127,9 +128,10 @@ class Container:
         try:
             with open(os.path.join(dir, "state.json"), encoding="utf-8") as file:
                 record = parse(file.read())
-        except (OSError, ValueError) as error:
+            id, bundle = record["id"], record["bundle"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StateError(f"{dir} holds no container: {error}") from None
-        container = cls(record["id"], Spec.load(os.path.join(dir, "config.json")), dir, record["bundle"])
+        container = cls(id, Spec.load(os.path.join(dir, "config.json")), dir, bundle)
         container.record = record
         return container
 
