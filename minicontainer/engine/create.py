@@ -17,6 +17,7 @@ from minicontainer.engine.mounts import Volume
 from minicontainer.errors import CommandNotFound, UsageError
 from minicontainer.isolation import limits
 from minicontainer.linux import capability
+from minicontainer.linux.proc import is_user_mode_linux
 from minicontainer.profiles import docker
 from minicontainer.spec import Capabilities, DeviceRule, Mount, Overlay, Pids, Root, Spec
 
@@ -246,14 +247,14 @@ def network(spec: Spec, o: Options) -> None:
 
 
 def default_network(spec: Spec, o: Options) -> str:
-    """Docker's bridge for root; an ordinary user has a network only through a helper."""
+    """Docker's bridge for root; an ordinary user has one only through a helper, and the lab's kernel lacks nftables."""
     if o.hardened:
         return "none"
     if spec.minicontainer.rootless:
         from minicontainer.isolation.usernet import rootless_tool
 
         return "bridge" if rootless_tool() else "none"
-    return "bridge"
+    return "none" if is_user_mode_linux() else "bridge"
 
 
 # -- what should be said ------------------------------------------------------------------------
@@ -268,4 +269,11 @@ def notes(spec: Spec, o: Options) -> list[str]:
         said.append("walls down: " + ", ".join(spec.minicontainer.without) + "; what is behind them is in reach")
     if o.publish and spec.minicontainer.network.mode == "host":
         said.append("--publish means nothing with the host's network; its ports are the host's already")
+    if not o.network and not o.hardened and spec.minicontainer.network.mode == "none" and spec.namespace("network"):
+        why = (
+            "pasta and slirp4netns are not installed"
+            if spec.minicontainer.rootless
+            else "the lab's kernel has no nftables"
+        )
+        said.append(f"no network but loopback: {why}")
     return said

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minicontainer.errors import UnsupportedError, UsageError
+from minicontainer.linux import proc
 
 KERNEL = Path("/usr/bin/linux.uml")
 MODULES = Path("/usr/lib/uml/modules")
@@ -43,8 +44,7 @@ def check_host() -> None:
 
 def inside() -> bool:
     """Whether this process runs in the lab."""
-    with open("/proc/cpuinfo", encoding="utf-8") as cpus:
-        return "User Mode Linux" in cpus.read()
+    return proc.is_user_mode_linux()
 
 
 def memory_size(text: str) -> int:

@@ -70,6 +70,12 @@ def filesystems() -> set[str]:
     return {row.split("\t")[-1] for row in read("/proc/filesystems").splitlines()}
 
 
+def is_user_mode_linux() -> bool:
+    """Whether this kernel is the lab's: User-Mode Linux, a kernel that is a program."""
+    with open("/proc/cpuinfo", encoding="utf-8") as cpus:
+        return "User Mode Linux" in cpus.read(512)
+
+
 def kernel_version() -> tuple[int, int]:
     """Major and minor number of the running kernel."""
     major, minor = os.uname().release.split(".")[:2]
