@@ -12,17 +12,18 @@
 The number is the exit status of the command line, the same as `docker run`'s. A program that did
 start and was ended by signal n gives 128+n; that is a result, not an error.
 
-Each error crosses from the container's first process to its parent whole: `pack` and `unpack`
-turn it into bytes and back, with `marshal`, since by then nothing may be imported any more.
+Each error crosses from the container's first process to its parent whole: `pack` and `unpack` turn it
+into bytes and back. Those bytes may come from an impostor in the container, so they are data and no more:
+JSON, where `marshal` or `pickle` would let them upset the interpreter that reads them.
 """
 
 from __future__ import annotations
 
 import errno as errno_module
-import marshal
 import os
 
 from minicontainer.hints import hint
+from minicontainer.quickjson import line, parse
 
 
 class MinicontainerError(Exception):
@@ -82,14 +83,21 @@ TREE = (MinicontainerError, UsageError, SpecError, StateError, UnsupportedError,
         KernelError, CommandNotExecutable, CommandNotFound)  # fmt: skip
 
 
+LONGEST = 2000
+
+
 def pack(error: BaseException) -> bytes:
     """The bytes that carry `error` over the hand-shake socket; anything foreign becomes a plain error."""
-    if isinstance(error, MinicontainerError):
-        return marshal.dumps((type(error).__name__, error.args))
-    return marshal.dumps(("MinicontainerError", (f"{type(error).__name__}: {error}", "")))
+    if not isinstance(error, MinicontainerError):
+        error = MinicontainerError(f"{type(error).__name__}: {error}")
+    args = [arg[:LONGEST] if isinstance(arg, str) else arg for arg in error.args]
+    return line([type(error).__name__, *args]).encode()
 
 
 def unpack(data: bytes) -> MinicontainerError:
     """The error that `pack` made these bytes of."""
-    name, args = marshal.loads(data)
-    return next(kind for kind in TREE if kind.__name__ == name)(*args)
+    try:
+        name, *args = parse(data.decode())
+        return next(kind for kind in TREE if kind.__name__ == name)(*args)
+    except (ValueError, TypeError, RecursionError, StopIteration):
+        return MinicontainerError(f"a process reported its failure with {len(data)} bytes that make no sense")

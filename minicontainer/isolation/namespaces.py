@@ -77,7 +77,8 @@ class Pid(NamespaceFeature):
     """Its own process numbers, beginning with 1: pid_namespaces(7).
 
     A process never changes its pid, so it cannot join a pid namespace itself; setns says where its
-    children will be born. That is why this one is joined by the parent, and left again after the clone.
+    children will be born. That is why this one is joined by the parent: for the clone, and for nothing
+    else, lest a helper of ours (`ip`, say) runs in the hands of the container that is joined.
     """
 
     name = "pid"
@@ -85,14 +86,7 @@ class Pid(NamespaceFeature):
 
     def before(self, container: Container) -> None:
         super().before(container)
-        if self.joined >= 0:
-            process.setns(self.joined, process.CLONE_NEWPID)
-
-    def outside(self, container: Container, pid: int) -> None:
-        if self.joined >= 0:
-            own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-            process.setns(own, process.CLONE_NEWPID)
-            os.close(own)
+        self.pid_fd = self.joined
 
     def inside(self, container: Container) -> None:
         pass
@@ -103,8 +97,8 @@ class Time(NamespaceFeature):
 
     The offsets can be written only while nobody is in the namespace, so a clone flag comes too early.
     unshare puts the caller's *next* children into the new namespace: the parent does it, writes the
-    offsets, and the clone enters. In a user namespace only the child has the right to; there it
-    unshares, and is in the new namespace from its exec on (Linux 6.2).
+    offsets, and the clone enters. An ordinary user's parent has no right to, only the child in its user
+    namespace; there it unshares, and is in the new namespace from its exec on (Linux 6.2).
     """
 
     name = "time"
@@ -137,7 +131,7 @@ class Time(NamespaceFeature):
             self._make(container)
 
     def _by_child(self, container: Container) -> bool:
-        return bool(container.spec.namespace("user"))
+        return container.spec.minicontainer.rootless
 
     def _make(self, container: Container) -> None:
         if self._by_child(container) and kernel_version() < (6, 2):

@@ -6,6 +6,7 @@ from minicontainer.isolation.capabilities import Capabilities
 from minicontainer.isolation.cgroup import Cgroup
 from minicontainer.isolation.devices import Devices
 from minicontainer.isolation.filesystems import Filesystems
+from minicontainer.isolation.folder import Folder
 from minicontainer.isolation.identity import Identity
 from minicontainer.isolation.namespaces import Ipc, Pid, Time, Uts
 from minicontainer.isolation.net import Net
@@ -13,6 +14,7 @@ from minicontainer.isolation.no_new_privs import NoNewPrivs
 from minicontainer.isolation.root import Mounts, Pivot, Root
 from minicontainer.isolation.seccomp import Seccomp
 from minicontainer.isolation.session import Session
+from minicontainer.isolation.undumpable import Undumpable
 from minicontainer.isolation.user import User
 
 TYPE_CHECKING = False
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 ORDER: tuple[type[Feature], ...] = (
     Time,  # the parent enters it for its children, so before the clone and first of all
+    Undumpable,  # before namespaces of others are joined, and before helpers are cloned
     User,  # the other new namespaces belong to it; inside, everything after is done as its root
     Cgroup,  # limits hold before anything runs; its namespace is rooted where the child then is
     Devices,  # its rules are attached to the group
@@ -34,6 +37,7 @@ ORDER: tuple[type[Feature], ...] = (
     Filesystems,  # on the new tree, while the host's /dev and /proc are still in reach
     Session,  # the terminal comes from the container's /dev/pts; sysctls need the writable /proc
     Pivot,
+    Folder,  # in the new tree, but still with root's right to enter it
     Identity,  # keeps the capabilities of root, which the next one needs
     Capabilities,
     NoNewPrivs,

@@ -1,6 +1,6 @@
 """The process itself: session, terminal, keyring, resource limits, kernel settings.
 
-    setsid(2), pty(7), session-keyring(7), setrlimit(2), proc_pid_oom_score_adj(5), proc_sys(5)
+setsid(2), pty(7), session-keyring(7), setrlimit(2), proc_pid_oom_score_adj(5), proc_sys(5)
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ class Session(Feature):
     name = "session"
     wall = False
 
+    def outside(self, container: Container, pid: int) -> None:
+        adjustment = container.spec.process.oom_score_adj
+        if adjustment is not None:
+            files.write_file(f"/proc/{pid}/oom_score_adj", str(adjustment))
+
     def inside(self, container: Container) -> None:
         spec = container.spec
         process.setsid()
@@ -34,8 +39,6 @@ class Session(Feature):
                 raise
         for name, value in spec.linux.sysctl.items():
             set_sysctl(name, value)
-        if spec.process.oom_score_adj is not None:
-            files.write_file("/proc/self/oom_score_adj", str(spec.process.oom_score_adj))
         for limit in spec.process.rlimits:
             set_limit(limit)
         if spec.process.terminal:

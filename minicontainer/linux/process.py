@@ -197,3 +197,9 @@ def setrlimit(name: str, soft: int, hard: int) -> None:
 def execve(path: str, args: list[str], env: dict[str, str]) -> None:
     """execve(2). Returns only by raising KernelError."""
     os.execve(path, args, env)
+
+
+@syscall
+def execveat(fd: int, args: list[str], env: dict[str, str]) -> None:
+    """execveat(2) of the file open at `fd`. Returns only by raising KernelError."""
+    os.execve(fd, args, env)

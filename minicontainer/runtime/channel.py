@@ -5,10 +5,15 @@
                        ◀──────── GO            now the child may go on
       feature.inside() for each
       TERMINAL + fd    ────────▶               the master end of its pty, if it has one
+      execveat                                 the trampoline takes over, with the socket
       execve           ────────▶               EOF: the socket was close-on-exec. Started.
       ERROR + bytes    ────────▶               or an error, whole (errors.pack), and the child is gone
+      FAILED + errno   ────────▶               or the trampoline's: that of its execve
 
 The other way round, EOF at the child means that its parent is gone, and it ends too.
+
+Who shares the container's pid namespace may take hold of the trampoline and speak in its name. So the
+parent believes the messages no more than it believes the container.
 """
 
 from __future__ import annotations
@@ -16,7 +21,8 @@ from __future__ import annotations
 import os
 import struct
 
-from minicontainer.errors import MinicontainerError, pack, unpack
+from minicontainer.errors import KernelError, MinicontainerError, pack, unpack
+from minicontainer.linux.trampoline import errno_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ class Channel:
         self._child.sendmsg([TERMINAL], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", master))])
 
     def send_error(self, error: BaseException) -> None:
-        self._child.send(ERROR + pack(error)[: LONGEST - 1])
+        self._child.send(ERROR + pack(error))
 
     @property
     def child_fd(self) -> int:
@@ -89,14 +95,17 @@ class Channel:
         terminal = -1
         while True:
             message, rights, _, _ = self._parent.recvmsg(LONGEST, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
-            if message == TERMINAL:
-                (terminal,) = struct.unpack("i", rights[0][2])
-            elif message[:1] == ERROR:
-                if terminal >= 0:
-                    os.close(terminal)
-                raise unpack(message[1:])
-            elif not message:
+            if not message:
                 return terminal
+            if message == TERMINAL and rights and terminal < 0:
+                (terminal,) = struct.unpack("i", rights[0][2])
+                continue
+            for fd in (terminal, *(struct.unpack("i", data)[0] for _, _, data in rights)):
+                if fd >= 0:
+                    os.close(fd)
+            if number := errno_in(message):
+                raise KernelError("execve()", number)
+            raise unpack(message.removeprefix(ERROR))
 
     def close(self) -> None:
         self._parent.close()

@@ -2,7 +2,8 @@
 
 It is still our Python, with our rights, while the container's files come into reach. A lazy import
 now would run the container's code as root (`encodings/idna.py` in a hostile rootfs, say), so before
-anything else every way of importing is shut. What it needs was imported before the clone.
+anything else every way of importing is shut. What it needs was imported before the clone. And nothing
+of the container's is executed by it: for that there is the trampoline, see `linux/trampoline.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import os
 import stat
 import sys
 
-from minicontainer.errors import KernelError, SpecError
+from minicontainer.defaults import PATH
+from minicontainer.errors import KernelError
 from minicontainer.isolation.filesystems import INIT
 from minicontainer.linux import calls, files, process
-from minicontainer.linux.paths import RESOLVE_IN_ROOT, make_directory, openat2
 from minicontainer.runtime.channel import Orphaned
 
 TYPE_CHECKING = False
@@ -38,6 +39,8 @@ def init(container: Container, features: list[Feature]) -> None:
         container.channel.child()
         shut_imports()
         container.channel.wait_for_go()
+        # All that our starter left open; what is opened from here on closes at exec anyway.
+        files.close_range(FIRST_OTHER_FD, files.LAST_FD, files.CLOSE_RANGE_CLOEXEC)
         files.chdir(container.dir)
         for feature in features:
             calls.current_feature = feature.name
@@ -60,7 +63,7 @@ def shut_imports() -> None:
 
 
 def become_program(container: Container) -> None:
-    """The last steps, in which nothing of ours may be left over: signals, umask, folder, descriptors; then exec."""
+    """The last steps, in which nothing of ours may be left over: signals, umask; then exec."""
     program = container.spec.process
     for number in signal.valid_signals():
         if signal.getsignal(number) == signal.SIG_IGN:  # handlers do not survive exec, this does
@@ -69,52 +72,41 @@ def become_program(container: Container) -> None:
         process.default_action(hidden)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(DEFAULT_UMASK if program.user.umask is None else program.user.umask)
-    enter_folder(program.cwd)
-    files.close_range(FIRST_OTHER_FD, files.LAST_FD, files.CLOSE_RANGE_CLOEXEC)
     process.set_pdeathsig(signal.SIGKILL)  # the changes of user and capabilities have cleared it
     container.channel.check_parent()
     args = program.args
     if container.spec.minicontainer.init:
         args = [INIT, "--", *args]
-    execute(args, dict(entry.partition("=")[::2] for entry in program.env))
+    execute(container, args, dict(entry.partition("=")[::2] for entry in program.env))
 
 
-def enter_folder(path: str) -> None:
-    """Change to the working folder, made if missing, and no way out: not through /proc/self/fd/N either."""
-    try:
-        folder = openat2(_root(), path, os.O_PATH | os.O_DIRECTORY, 0, RESOLVE_IN_ROOT)
-    except KernelError as error:
-        if error.errno != errno.ENOENT:
-            raise SpecError(f"cannot use {path} as the working folder: {os.strerror(error.errno)}") from None
-        above = ""
-        for name in path.strip("/").split("/"):
-            above += "/" + name
-            make_directory(above)
-        folder = openat2(_root(), path, os.O_PATH | os.O_DIRECTORY, 0, RESOLVE_IN_ROOT)
-    files.fchdir(folder)
-    if not os.getcwd().startswith("/"):
-        raise SpecError(f"the working folder {path} is outside the container's root")
+def execute(container: Container, args: list[str], env: dict[str, str]) -> None:
+    """Become the program `args[0]`. Raises KernelError."""
+    path = look_up(args[0], env.get("PATH", PATH))
+    if container.trampoline >= 0:
+        os.set_inheritable(container.channel.child_fd, True)
+        try:
+            process.execveat(container.trampoline, [path, *args], env)
+        except KernelError:  # forbidden by a security module, perhaps; then execve has the last word
+            os.set_inheritable(container.channel.child_fd, False)
+    process.execve(path, args, env)
 
 
-def _root() -> int:
-    return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def execute(args: list[str], env: dict[str, str]) -> None:
-    """Find `args[0]` as a shell would, and become it. Raises KernelError for the execve that came closest."""
-    name = args[0]
+def look_up(name: str, folders: str) -> str:
+    """The path that a shell would execute for `name`, or the first that it would fail with. Raises KernelError."""
     if "/" in name:
-        process.execve(name, args, env)
-    closest: KernelError | None = None
-    for folder in env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(":"):
+        return name
+    closest = ""
+    for folder in folders.split(":"):
         path = f"{folder or '.'}/{name}"
         try:
-            if stat.S_ISREG(os.stat(path).st_mode):
-                process.execve(path, args, env)
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                continue
         except OSError:
             continue
-        except KernelError as error:
-            closest = error
-            if error.errno != errno.EACCES:
-                break
-    raise closest or KernelError(f'execve("{name}")', errno.ENOENT)
+        if os.access(path, os.X_OK):
+            return path
+        closest = closest or path
+    if not closest:
+        raise KernelError(f'execve("{name}")', errno.ENOENT)
+    return closest

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from minicontainer.errors import KernelError, MinicontainerError
+from minicontainer.errors import KernelError, MinicontainerError, UsageError
 from minicontainer.isolation.order import features
-from minicontainer.linux import calls, files, process
+from minicontainer.linux import calls, files, process, trampoline
 from minicontainer.linux.proc import start_time
 from minicontainer.runtime.channel import Channel
 from minicontainer.runtime.init import init
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from minicontainer.isolation.feature import Feature
     from minicontainer.runtime.container import Container
+    from minicontainer.spec import Seccomp
+
+STANDARD = (0, 1, 2)
+PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
 def run(container: Container) -> int:
@@ -29,6 +34,7 @@ def run(container: Container) -> int:
         from minicontainer.runtime import trace
 
         trace.start(path)
+    check_descriptors()
     undo: list[Callable[[], None]] = []
     with Signals() as signals:
         try:
@@ -52,14 +58,12 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
         calls.current_feature = wall.name
         undo.append(lambda wall=wall: wall.after(container))  # type: ignore[misc]
         wall.before(container)
-    flags, cgroup = process.CloneFlags(0), -1
-    for wall in walls:
-        flags |= wall.flags(container)
-        cgroup = max(cgroup, wall.cgroup_fd)
-
-    pid, pidfd = process.clone3(flags, cgroup)
-    if pid == 0:
-        init(container, walls)
+    container.trampoline = open_trampoline(container)
+    try:
+        pid, pidfd = clone(container, walls)
+    finally:
+        if container.trampoline >= 0:
+            os.close(container.trampoline)
     undo.append(lambda: end(pid, pidfd))
     container.channel.parent()
     container.save(pid=pid, start_time=start_time(pid), status="created")
@@ -78,6 +82,61 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
             program = container.spec.process.args[0]
             raise explain_exec(container.root, program, error.errno, path_of(container)) from None
         raise
+
+
+def clone(container: Container, walls: list[Feature]) -> tuple[int, int]:
+    """Make the first process, in the namespaces and the control group of its walls: (pid, pidfd)."""
+    flags, cgroup, born_in = process.CloneFlags(0), -1, -1
+    for wall in walls:
+        flags |= wall.flags(container)
+        cgroup, born_in = max(cgroup, wall.cgroup_fd), max(born_in, wall.pid_fd)
+    home = -1
+    if born_in >= 0:
+        home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        process.setns(born_in, process.CLONE_NEWPID)
+    try:
+        pid, pidfd = process.clone3(flags, cgroup)
+        if pid == 0:
+            init(container, walls)
+        return pid, pidfd
+    finally:
+        if born_in >= 0:
+            process.setns(home, process.CLONE_NEWPID)
+            os.close(home)
+
+
+def check_descriptors() -> None:
+    """See that 0, 1 and 2 are open, and on no directory: they become the container's. Raises UsageError.
+
+    A closed one would be the number of the next file that we open; a directory of the host is a way out.
+    """
+    for number in STANDARD:
+        try:
+            mode = os.fstat(number).st_mode
+        except OSError:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # the lowest free number is this one
+            continue
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"descriptor {number} is a directory of the host", "redirect it from or to a file")
+
+
+def open_trampoline(container: Container) -> int:
+    """The program that executes the container's, or -1 with a warning where it cannot be used."""
+    seccomp = container.spec.linux.seccomp
+    refused = [call for call in trampoline.CALLS if seccomp and not lets_pass(seccomp, call)]
+    fd = -1 if refused else trampoline.create(container.channel.child_fd)
+    if fd < 0 and not container.spec.namespace("user"):
+        why = f"the seccomp profile refuses {refused[0]}" if refused else "this machine executes no memfd of ours"
+        warning = f"{why}: a hostile program might take hold of the host's Python; --userns auto keeps it from writing"
+        container.save(warnings=[*container.record.get("warnings", []), warning])
+    return fd
+
+
+def lets_pass(seccomp: Seccomp, call: str) -> bool:
+    """Whether the filter surely lets `call` pass, whatever its arguments."""
+    rules = [rule for rule in seccomp.syscalls if call in rule.names]
+    allowed = seccomp.default_action in PASSING or any(not rule.args for rule in rules)
+    return allowed and all(rule.action in PASSING for rule in rules)
 
 
 def path_of(container: Container) -> str:

@@ -23,7 +23,7 @@ def start(path: str) -> None:
 
     def observer(call: calls.Call) -> Any:
         who = f"{'parent' if os.getpid() == first else 'child':6} {call.feature or '-':15}"
-        if call.name == "execve":  # there is no after
+        if call.name in ("execve", "execveat"):  # there is no after
             os.write(fd, f"{who} {call}\n".encode())
             return call.run()
         try:
