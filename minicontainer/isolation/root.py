@@ -26,7 +26,7 @@ import os
 from minicontainer.errors import KernelError
 from minicontainer.isolation.feature import Feature
 from minicontainer.isolation.namespaces import NamespaceFeature
-from minicontainer.isolation.user import namespace_with
+from minicontainer.isolation.user import as_root_inside, namespace_with
 from minicontainer.linux import files, mount
 from minicontainer.linux.mount import AT_FDCWD, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 
@@ -103,10 +103,10 @@ class Root(Feature):
         container.root_fd = os.open("rootfs", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def after(self, container: Container) -> None:
-        files.remove_tree(container.path("layer"))
+        remove_layer(container, container.path("layer"))
         overlay = container.spec.minicontainer.overlay
         if overlay and overlay.keep:
-            files.remove_tree(work_beside(overlay.keep))
+            remove_layer(container, work_beside(overlay.keep))
 
 
 class Pivot(Feature):
@@ -130,6 +130,16 @@ class Pivot(Feature):
         propagation = PROPAGATION.get(spec.linux.rootfs_propagation, 0)
         if propagation & MS_SHARED:
             mount.mount(None, "/", None, propagation)
+
+
+def remove_layer(container: Container, path: str) -> None:
+    """Remove what the container has written at `path`, whichever of its users it belongs to."""
+    try:
+        files.remove_tree(path)
+    except PermissionError:
+        if not container.spec.minicontainer.rootless:
+            raise
+        as_root_inside(container, lambda: files.remove_tree(path))
 
 
 def work_beside(keep: str) -> str:

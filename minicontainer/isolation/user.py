@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from minicontainer.errors import KernelError, MinicontainerError, SpecError, UnsupportedError
+from minicontainer.errors import KernelError, MinicontainerError, SpecError, UnsupportedError, pack, unpack
 from minicontainer.isolation.namespaces import NamespaceFeature
 from minicontainer.linux import process, programs
 from minicontainer.linux.files import write_file
@@ -26,6 +26,7 @@ from minicontainer.spec import IDMapping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
 
     from minicontainer.runtime.container import Container
 else:
@@ -49,8 +50,6 @@ class User(NamespaceFeature):
         if not self.flags(container):
             return
         linux = container.spec.linux
-        if not may_map_anything() and len(linux.gid_mappings) == 1:
-            write_file(f"/proc/{pid}/setgroups", "deny")  # the kernel's condition for mapping one's own gid
         write_map(pid, "uid", linux.uid_mappings)
         write_map(pid, "gid", linux.gid_mappings)
 
@@ -71,6 +70,8 @@ def may_map_anything() -> bool:
 def write_map(pid: int, kind: str, mappings: list[IDMapping]) -> None:
     """Give the process `pid` its `uid` or `gid` map."""
     rows = [(m.container_id, m.host_id, m.size) for m in mappings]
+    if kind == "gid" and len(rows) == 1 and not may_map_anything():
+        write_file(f"/proc/{pid}/setgroups", "deny")  # the kernel's condition for mapping one's own gid
     if may_map_anything() or len(rows) == 1:
         write_file(f"/proc/{pid}/{kind}_map", "".join(f"{a} {b} {n}\n" for a, b, n in rows))
         return
@@ -140,14 +141,14 @@ def login_name() -> str:
         return ""
 
 
-# -- for idmapped mounts ------------------------------------------------------------------------
+# -- without a container ------------------------------------------------------------------------
 
 
 def namespace_with(uids: list[IDMapping], gids: list[IDMapping]) -> int:
     """A descriptor of a user namespace with these maps, that nobody is in.
 
-    mount_setattr(2) takes the map of an idmapped mount from such a namespace. It is made by a process
-    that does nothing but be in it until it is mapped.
+    It is made by a process that does nothing but be in it until it is mapped. mount_setattr(2) takes
+    the map of an idmapped mount from such a namespace.
     """
     pid, pidfd = process.clone3(process.CLONE_NEWUSER)
     if pid == 0:
@@ -164,3 +165,31 @@ def namespace_with(uids: list[IDMapping], gids: list[IDMapping]) -> int:
         process.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+def as_root_inside(container: Container, action: Callable[[], None]) -> None:
+    """Do `action` in a process that is what the container's root was, in a user namespace with the same maps.
+
+    An ordinary user needs that to remove what other users of their container have left: those have ids
+    of /etc/subuid, and their files are as far out of reach as anybody else's. Raises MinicontainerError.
+    """
+    namespace = namespace_with(container.spec.linux.uid_mappings, container.spec.linux.gid_mappings)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            process.setns(namespace, process.CLONE_NEWUSER)
+            process.setresgid(0, 0, 0)
+            process.setresuid(0, 0, 0)
+            action()
+        except BaseException as error:
+            os.write(writer, pack(error))
+        finally:
+            os._exit(0)
+    os.close(namespace)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    if said:
+        raise unpack(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from minicontainer.linux.calls import check, libc, syscall
 
@@ -103,8 +104,9 @@ def _remove(parent: int, name: str) -> None:
         return
     except FileNotFoundError:
         return
-    except (IsADirectoryError, PermissionError):
-        pass  # EISDIR on Linux; EPERM if POSIX is taken at its word
+    except (IsADirectoryError, PermissionError):  # EISDIR on Linux; EPERM if POSIX is taken at its word
+        if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(name, flags, dir_fd=parent)
