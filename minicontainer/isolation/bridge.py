@@ -125,6 +125,7 @@ def outside_lines(place: dict[str, Any], pid: int) -> tuple[str, ...]:
     return (
         f"link add {name} mtu {mtu} type veth peer name eth0 mtu {mtu} address {place['mac']} netns {pid}",
         f"link set {name} master {place['bridge']} addrgenmode none up",
+        f"link set {name} type bridge_slave hairpin on",  # a container may ask for what itself publishes
     )
 
 
@@ -196,11 +197,11 @@ def release(ledger: Ledger, names: list[str]) -> None:
 
 def set_up(ledger: Ledger, facts: dict[str, Any] | None) -> dict[str, Any]:
     """Make the bridge, the table and the kernel settings. `facts`: those that were, if the bridge has been lost."""
+    if facts is not None or net.has_interface(BRIDGE):
+        take_away()
     if facts is None:
         facts = survey()
         ledger.keep(facts)
-    if net.has_interface(BRIDGE):
-        try_run(net.ip(f"link del {BRIDGE}"))
     subnet = Subnet(*facts["subnet"])
     table = (BRIDGE, subnet.network4, subnet.network6, facts["others"])
     try:
@@ -254,8 +255,9 @@ def bridge_lines(facts: dict[str, Any]) -> tuple[str, ...]:
         f"addr add {subnet.address4(1)}/16 brd + dev {BRIDGE}",
     ]
     if facts["ipv6"]:
-        lines += [f"addr add {subnet.address6(1)}/64 dev {BRIDGE} nodad"]
-    return (*lines, f"link set {BRIDGE} up")
+        # Nobody else is there to have these. Until it is sure of a link-local one, it would ask for no neighbour.
+        lines += [f"addr add {address}/64 dev {BRIDGE} nodad" for address in (subnet.address6(1), "fe80::1")]
+    return (*lines, f"link set {BRIDGE} addrgenmode none up")
 
 
 def settings(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -269,10 +271,15 @@ def settings(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return wanted
 
 
+def take_away() -> None:
+    """Remove the bridge and the table, whichever is there."""
+    try_run(net.ip(f"link del {BRIDGE}"), net.nft(f"delete table {rules.TABLE}"))
+
+
 def tear_down(ledger: Ledger) -> None:
     """Take the network away and leave the host as `survey` found it."""
     facts = ledger.facts() or {}
-    try_run(net.ip(f"link del {BRIDGE}"), net.nft(f"delete table {rules.TABLE}"))
+    take_away()
     newcomers = net.interfaces() - set(facts.get("interfaces", ()))
     if not any(os.path.isdir(f"/sys/class/net/{name}/bridge") for name in newcomers):
         for name, value in facts.get("before", {}).items():

@@ -14,12 +14,6 @@ from __future__ import annotations
 
 TABLE = "inet minicontainer"
 
-START = f"""\
-add table {TABLE}
-delete table {TABLE}
-"""
-"""nft has no `create or replace`: this makes it one, in the same transaction as what follows."""
-
 FILTER = """\
 table inet minicontainer {
     # A container speaks under its own network's addresses only, and not to what listens on the host's
@@ -65,7 +59,8 @@ table inet minicontainer {
         ip daddr != 127.0.0.0/8 jump published
         ip6 daddr != ::1 jump published
     }
-    # From the host's own processes, 127.0.0.1 included (the kernel cannot route ::1 to another interface).
+    # From the host's own processes, 127.0.0.1 included. Not ::1: the kernel refuses answers for it that come
+    # in from elsewhere, and a connection that is refused at once has its client try 127.0.0.1.
     chain from_host {
         type nat hook output priority -100
         ip6 daddr != ::1 jump published
@@ -91,7 +86,7 @@ def table(bridge: str, subnet4: str, subnet6: str, others: dict[str, list[str]],
     `others` holds, for ipv4 and ipv6, the interfaces between which nothing may be forwarded. `nat` is
     False for kernels whose nftables has none.
     """
-    text = START + FILTER + (NAT if nat else "")
+    text = FILTER + (NAT if nat else "")
     for family, names in others.items():
         if names:
             quoted = ", ".join(f'"{name}"' for name in names)
