@@ -155,9 +155,12 @@ def end(pid: int, pidfd: int) -> None:
 
 
 def clean_up(undo: list[Callable[[], None]]) -> None:
-    """Undo in reverse. Every step is tried; a failure is told beside the error that is on its way, if any."""
-    failures = []
-    while undo:
+    """Undo in reverse. Every step is tried; a failure is told beside the error that is on its way, if any.
+
+    After a failure the directory stays, whose removal is the last step: `cleanup` reads in it what there is to do.
+    """
+    failures: list[str] = []
+    while undo and not (failures and len(undo) == 1):
         try:
             undo.pop()()
         except (MinicontainerError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -277,6 +278,19 @@ def test_what_cannot_be_removed_is_told_and_tried_again(minicontainer: Run, spaw
     assert os.path.isdir(first.dir) and not os.path.exists(second.dir), done.stdout
     done = minicontainer("cleanup")
     assert done.returncode == 0 and not os.path.exists(first.dir)
+
+
+def test_what_a_run_could_not_remove_at_its_end(minicontainer: Run, spawn: Spawn, rootfs: Path) -> None:
+    tool, container = started(spawn, rootfs, "--network", "bridge")
+    subprocess.run(["mount", "-t", "tmpfs", "none", container.path("layer")], check=True)
+    try:
+        os.kill(container.pid, signal.SIGKILL)
+        assert "`minicontainer cleanup` tries again" in tool.communicate(timeout=10)[1]
+        assert os.path.exists(container.path("config.json")), "nobody could tell what is left to do"
+    finally:
+        subprocess.run(["umount", container.path("layer")], check=True)
+    assert minicontainer("cleanup").returncode == 0
+    assert not os.path.exists(container.dir)
 
 
 def test_a_process_that_only_has_the_number_is_not_killed(minicontainer: Run, spawn: Spawn, rootfs: Path) -> None:
