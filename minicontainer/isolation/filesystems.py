@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 OWN_FILES = {"resolv.conf": "/etc/resolv.conf", "hosts": "/etc/hosts", "hostname": "/etc/hostname"}
 """Files in the container's directory that are mounted over the rootfs' own."""
 
+KERNELS_OWN = ("/proc/", "/sys/")
+"""What is mounted there must say so: no symbolic link of the rootfs may lead a volume to it (CVE-2023-28642)."""
+
 KERNEL_TYPES = ("proc", "sysfs")
 """File systems that may stand only where the rootfs has a real directory, since others trust what is there."""
 
@@ -65,6 +68,8 @@ class Filesystems(Feature):
 
     def __init__(self) -> None:
         self.sources: dict[str, int] = {}
+        self.kernels: set[int] = set()
+        """The st_dev of the container's /proc and /sys."""
 
     def before(self, container: Container) -> None:
         """Take copies of the bind sources while we may still walk everywhere.
@@ -84,13 +89,16 @@ class Filesystems(Feature):
         root = container.root_fd
         for entry in container.spec.mounts:
             self._mount(container, root, entry)
+            if entry.destination in ("/proc", "/sys"):
+                place = open_in(root, entry.destination)
+                self.kernels.add(os.fstat(place).st_dev)
+                os.close(place)
         make_devices(container, root)
         for name, target in OWN_FILES.items():
             if os.path.exists(name):
-                bind(mount.open_tree(mount.AT_FDCWD, name, CLONE), root, target, directory=False)
+                self._bind(mount.open_tree(mount.AT_FDCWD, name, CLONE), root, target, directory=False)
         if container.spec.minicontainer.init:
-            program = container.record["init"]
-            bind(mount.open_tree(mount.AT_FDCWD, program, CLONE), root, INIT, directory=False)
+            self._bind(read_only(container.record["init"]), root, INIT, directory=False)
         for path in container.spec.linux.readonly_paths:
             make_readonly(root, path)
         for path in container.spec.linux.masked_paths:
@@ -105,9 +113,9 @@ class Filesystems(Feature):
             tree = self.sources.get(entry.destination, -1)
             tree = tree if tree >= 0 else open_source(container, entry)
             set_attributes(tree, options)
-            bind(tree, root, entry.destination, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+            self._bind(tree, root, entry.destination, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
             return
-        target = make_in(root, entry.destination, directory=True)
+        target = self._target(root, entry.destination, directory=True)
         if entry.type in KERNEL_TYPES:
             os.close(target)
             target = open_real(root, entry.destination)
@@ -120,6 +128,20 @@ class Filesystems(Feature):
             placed = open_in(root, entry.destination)
             mount.mount_setattr(placed, 0, propagation=options.propagation & ~mount.MS_REC)
             os.close(placed)
+
+    def _bind(self, tree: int, root: int, path: str, directory: bool) -> None:
+        """Attach the mount held by `tree` at `path` below `root`, which is made if it is not there."""
+        target = self._target(root, path, directory)
+        mount.move_mount(tree, target)
+        os.close(target)
+        os.close(tree)
+
+    def _target(self, root: int, path: str, directory: bool) -> int:
+        """A descriptor of `path` below `root`, made if need be. It must not lead into /proc or /sys unawares."""
+        target = make_in(root, path, directory)
+        if not path.startswith(KERNELS_OWN) and os.fstat(target).st_dev in self.kernels:
+            raise SpecError(f"{path} in the rootfs is a link into /proc or /sys", "remove it")
+        return target
 
 
 def find_init() -> str:
@@ -159,6 +181,16 @@ def set_attributes(tree: int, options: MountOptions) -> None:
         mount.mount_setattr(tree, 0, set=options.attributes, clear=clear)
     if options.recursive:
         mount.mount_setattr(tree, mount.AT_RECURSIVE, set=options.recursive)
+
+
+def read_only(path: str) -> int:
+    """A copy of the mount at the host's `path`, read only.
+
+    Of a device this can still be written to; but root inside cannot change the mode or owner of the host's file.
+    """
+    tree = mount.open_tree(mount.AT_FDCWD, path, CLONE)
+    mount.mount_setattr(tree, 0, set=mount.MOUNT_ATTR_RDONLY)
+    return tree
 
 
 def bind(tree: int, root: int, path: str, directory: bool) -> None:
@@ -201,7 +233,7 @@ def make_devices(container: Container, root: int) -> None:
     by_bind = bool(container.spec.namespace("user"))
     for device in container.spec.linux.devices:
         if by_bind:
-            bind(mount.open_tree(mount.AT_FDCWD, device.path, CLONE), root, device.path, directory=False)
+            bind(read_only(device.path), root, device.path, directory=False)
         else:
             make_node(root, device)
     dev = make_in(root, "/dev", directory=True)
@@ -255,7 +287,7 @@ def mask(root: int, path: str) -> None:
     if stat.S_ISDIR(os.fstat(target).st_mode):
         mount.mount("tmpfs", f"/proc/self/fd/{target}", "tmpfs", mount.MS_RDONLY, "nr_inodes=2,size=4k")
     else:
-        null = mount.open_tree(mount.AT_FDCWD, "/dev/null", CLONE)
+        null = read_only("/dev/null")
         mount.move_mount(null, target)
         os.close(null)
     os.close(target)

@@ -39,8 +39,11 @@ def symlink(target: str, path: str, dir_fd: int | None = None) -> None:
 @syscall
 def mknod(path: str, mode: int, device: int, dir_fd: int | None = None) -> None:
     """mknod(2). `mode` holds the type (stat.S_IFCHR, …) and the permissions, which the umask does not touch."""
-    os.mknod(path, mode, device, dir_fd=dir_fd)
-    os.chmod(path, mode & 0o7777, dir_fd=dir_fd)
+    umask = os.umask(0)  # a chmod afterwards could meet a symbolic link in the node's place
+    try:
+        os.mknod(path, mode, device, dir_fd=dir_fd)
+    finally:
+        os.umask(umask)
 
 
 @syscall

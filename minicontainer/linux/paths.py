@@ -77,18 +77,12 @@ def make_in(root: int, path: str, directory: bool) -> int:
     above = make_in(root, parent or "/", directory=True)
     try:
         if directory:
-            make_directory(name, above)
-        else:
-            os.close(openat2(above, name, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o644))
-    finally:
-        os.close(above)
-    return open_in(root, path)
-
-
-def make_directory(name: str, dir_fd: int | None = None) -> None:
-    """mkdir, unless it is there."""
-    try:
-        mkdir(name, 0o755, dir_fd)
+            mkdir(name, 0o755, above)
+        else:  # with O_EXCL: what another may put there meanwhile, a pipe perhaps, is not opened
+            os.close(openat2(above, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except KernelError as error:
         if error.errno != errno.EEXIST:
             raise
+    finally:
+        os.close(above)
+    return open_in(root, path)
