@@ -187,6 +187,7 @@ def test_outside_a_container_has_the_hosts_address(protocol: str, spawn: Spawn, 
 def test_eight_at_once_have_eight_addresses(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
     for _ in range(8):
         spawn("run", rootfs, *SLEEP)
+    host_pid(state_root, 7)  # all are there
     places = [Place(host_pid(state_root, number)) for number in range(8)]
     assert len({place.addresses()[0] for place in places}) == 8
     assert all(place.pings("172.29.0.1") for place in places)

@@ -114,6 +114,7 @@ def test_a_range_gives_the_first_that_is_free(spawn: Spawn, rootfs: Path, state_
     with listener("127.0.0.1", 40080):
         spawn("run", "-p", "40080-40085:80", rootfs, *SLEEP)
         spawn("run", "-p", "40080-40085:80", rootfs, *SLEEP)
+        host_pid(state_root, 1)  # both are there
         pids = [host_pid(state_root, number) for number in range(2)]
         assert {record(state_root, pid)["ports"][0]["hostPort"] for pid in pids} == {40081, 40082}
 
