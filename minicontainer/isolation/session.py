@@ -17,12 +17,16 @@ from minicontainer.linux.paths import make_in, open_in
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minicontainer.runtime.container import Container
-    from minicontainer.spec import Rlimit
+    from minicontainer.spec import Rlimit, Spec
 
 
 class Session(Feature):
     name = "session"
     wall = False
+
+    def before(self, container: Container) -> None:
+        for name in container.spec.linux.sysctl:
+            check_sysctl(container.spec, name)
 
     def outside(self, container: Container, pid: int) -> None:
         adjustment = container.spec.process.oom_score_adj
@@ -61,6 +65,32 @@ class Session(Feature):
         pty.set_controlling_terminal(slave)
         for number in (0, 1, 2):
             os.dup2(slave, number)
+
+
+SYSCTLS = {
+    "network": ("net.",),
+    "ipc": (
+        "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+        "kernel.shmmni", "kernel.shm_rmid_forced",
+    ),
+    "uts": ("kernel.hostname", "kernel.domainname"),
+}  # fmt: skip
+"""Namespace -> the settings that belong to it, or what they begin with. All others belong to the whole machine."""
+
+
+def check_sysctl(spec: Spec, name: str) -> None:
+    """Raise SpecError if the setting does not belong to a namespace that the container has, and the host has not."""
+    key = name.replace("/", ".")
+    kind = next((kind for kind in SYSCTLS if key.startswith(SYSCTLS[kind])), "")
+    space = spec.namespace(kind)
+    if not space or ".." in key or (space.path and is_our_own(space.path, kind)):
+        known = ", ".join(start + "*" * start.endswith(".") for kind in SYSCTLS for start in SYSCTLS[kind])
+        raise SpecError(f"the sysctl {name} would change more than the container", f"it can be {known}")
+
+
+def is_our_own(path: str, kind: str) -> bool:
+    """Whether `path` names the namespace of that kind that this process is in."""
+    return os.path.samefile(path, f"/proc/self/ns/{process.NAMESPACE_FILES[kind]}")
 
 
 def set_sysctl(name: str, value: str) -> None:
