@@ -1,7 +1,11 @@
 # minicontainer. `make run` is all that one needs; `make help` tells the rest.
 # What is told on the way goes to standard error: the output of `make run` is the container's.
 
-PYTHON ?= python3
+# The system's Python first: other users may run it too, and it starts faster than one of a version manager.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(or $(shell for python in /usr/bin/python3 python3; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3)
+endif
 # Where the programs of ./rootfs come from: busybox, or host where there is no busybox.
 FROM ?= $(if $(shell command -v busybox),busybox,host)
 
@@ -65,6 +69,7 @@ test-tools: $(VENV)/dev
 define pip-install
 $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable "$(1)"
 @sed -i -e '1s/python[0-9.]*$$/& -I/' -e '/^import re$$/d' -e '/re\.sub(/d' $(VENV)/bin/minicontainer*
+@rm -f $(VENV)/lib/python*/site-packages/distutils-precedence.pth # setuptools' word in every start of Python: 1 ms
 endef
 
 $(VENV)/made-in: pyproject.toml | system-packages
