@@ -270,10 +270,14 @@ def notes(spec: Spec, o: Options) -> list[str]:
     if o.publish and spec.minicontainer.network.mode == "host":
         said.append("--publish means nothing with the host's network; its ports are the host's already")
     if not o.network and not o.hardened and spec.minicontainer.network.mode == "none" and spec.namespace("network"):
-        why = (
-            "pasta and slirp4netns are not installed"
-            if spec.minicontainer.rootless
-            else "the lab's kernel has no nftables"
-        )
-        said.append(f"no network but loopback: {why}")
+        said.append(f"no network but loopback: {'; '.join(no_network(spec))}")
     return said
+
+
+def no_network(spec: Spec) -> tuple[str, ...]:
+    """Why the container has none by default, and what to do about it."""
+    if spec.minicontainer.rootless:
+        from minicontainer.isolation.usernet import obstacle
+
+        return obstacle() or ()
+    return ("the lab's kernel has no nftables",)

@@ -46,7 +46,16 @@ END_MILLISECONDS = 2000
 
 def rootless_tool() -> str:
     """The helper that an ordinary user's container can have on this host, or an empty string."""
-    return next(filter(find_program, TOOLS), "") if os.access(TUN, os.R_OK | os.W_OK) else ""
+    return "" if obstacle() else next(filter(find_program, TOOLS))
+
+
+def obstacle() -> tuple[str, str] | None:
+    """Why an ordinary user's container can have no network on this host, and the remedy; None if it can."""
+    if not any(map(find_program, TOOLS)):
+        return f"{' and '.join(TOOLS)} are not installed", "install the package passt"
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        return f"{TUN} is not open to you", f"`sudo chmod 0666 {TUN}`"
+    return None
 
 
 def join(container: Container) -> None:
@@ -54,13 +63,10 @@ def join(container: Container) -> None:
 
     Raises StateError if a port is taken, UnsupportedError if there is no helper.
     """
+    if why := obstacle():
+        cause, remedy = why
+        raise UnsupportedError(f"no network without root: {cause}", f"{remedy}, or use --network none")
     tool = rootless_tool()
-    if not tool:
-        if any(map(find_program, TOOLS)):
-            raise UnsupportedError(f"{TUN} is not open to you", f"`sudo chmod 0666 {TUN}`, or use --network none")
-        raise UnsupportedError(
-            f"a network without root needs {' or '.join(TOOLS)}", "install the package passt, or use --network none"
-        )
     container.record["network"] = {"helper": tool, **PLACE}
     container.record["ports"] = [choose(port) for port in container.spec.minicontainer.network.ports]
 
