@@ -11,7 +11,7 @@ lsns -t net; nsenter -t PID -n ip addr      watch it
 
 from __future__ import annotations
 
-from minicontainer.isolation import bridge, names, usernet
+from minicontainer.isolation import names
 from minicontainer.isolation.namespaces import NamespaceFeature
 from minicontainer.linux import net
 
@@ -52,8 +52,14 @@ class Net(NamespaceFeature):
 
 
 def wiring(container: Container) -> ModuleType | None:
-    """What connects the container to the outside: a module with join, plug_in and leave, or None."""
+    """What connects the container to the outside: a module with join, plug_in and leave, or None. Called in the parent."""
     own = container.spec.namespace("network")
     if container.spec.minicontainer.network.mode != "bridge" or not own or own.path:
         return None
-    return usernet if container.spec.minicontainer.rootless else bridge
+    if container.spec.minicontainer.rootless:
+        from minicontainer.isolation import usernet
+
+        return usernet
+    from minicontainer.isolation import bridge
+
+    return bridge
