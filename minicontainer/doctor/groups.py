@@ -19,8 +19,6 @@ OPTIONS = {
 }
 """The options of `run` that need a controller."""
 
-BOOT = "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
-
 
 def version() -> Finding:
     """cgroup2 is mounted, alone, and open to us."""
@@ -29,16 +27,17 @@ def version() -> Finding:
     if not place:
         seen = f"version 1 only, {len(old)} hierarchies" if old else "not mounted"
         consequence = "no limits; devices cannot be guarded, so containers lose CAP_MKNOD"
-        return missing(
-            "cgroups", seen, consequence, f"{BOOT}, or use `minicontainer lab`" if old else cgroup.why_not("pids")[1]
-        )
+        return missing("cgroups", seen, consequence, cgroup.why_not("pids")[1])
     if not cgroup2.top():
         seen = f"version 2 at {place}, not delegated to this user"
         return limited("cgroups", seen, "no group of its own for a container, no limits", cgroup.DELEGATE)
     if old:
         seen = f"hybrid: version 2 at {place}, and {len(old)} hierarchies of version 1"
         return limited(
-            "cgroups", seen, "own group, freeze, kill and devices work, limits see below", f"{BOOT} for limits too"
+            "cgroups",
+            seen,
+            "own group, freeze, kill and devices work, limits see below",
+            f"{cgroup.BOOT} for limits too",
         )
     return ok("cgroups", f"version 2 at {place}", f"own group for each container, below {cgroup2.top()}")
 

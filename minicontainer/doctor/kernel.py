@@ -51,7 +51,7 @@ def architecture() -> Finding:
         return limited("architecture", seen, "no system call filter is known for it", f"use one of {known}")
     if machine in TESTED:
         return ok("architecture", seen, "tested on it")
-    return limited("architecture", seen, "should work, but is not tested on it", "tell what you find")
+    return limited("architecture", seen, "should work, but is not tested on it", "`make test` shows whether it does")
 
 
 def namespaces() -> Finding:

@@ -37,6 +37,7 @@ PARENT = "minicontainer"
 USUAL_CONTROLLERS = ("cpu", "io", "memory", "pids")
 """Handed to each container's group where they are available, for their meters if not for limits."""
 
+BOOT = "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
 LAB = "or run it in `minicontainer lab`"
 DELEGATE = "`systemd-run --user --scope -p Delegate=yes minicontainer …`, or use sudo"
 
@@ -163,8 +164,7 @@ def bound_to_v1(controller: str) -> str:
 def why_not(controller: str) -> tuple[str, str]:
     """Cause and remedy of a controller not being available."""
     if place := bound_to_v1(controller):
-        boot = "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
-        return f"it is bound to cgroup v1 at {place}", f"{boot}, {LAB}"
+        return f"it is bound to cgroup v1 at {place}", f"{BOOT}, {LAB}"
     mount_point, top = cgroup2.mount_point(), cgroup2.top()
     if not mount_point:
         return "cgroup2 is not mounted", f"`mount -t cgroup2 none /sys/fs/cgroup`, {LAB}"

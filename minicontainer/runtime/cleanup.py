@@ -21,6 +21,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from minicontainer.errors import MinicontainerError
 from minicontainer.isolation import bridge, cgroup
@@ -70,7 +71,7 @@ def abandoned_containers() -> Iterator[Leftover]:
         if take_over(keeper):
             try:
                 container = read(keeper.dir)
-                yield Leftover(describe(container), lambda container=container: remove(container))  # type: ignore[misc]
+                yield Leftover(describe(container), partial(remove, container))
             finally:
                 keeper.unlock()
 
@@ -175,7 +176,7 @@ def lost_groups() -> Iterator[Leftover]:
     for group, _, _ in os.walk(cgroup2.top()):
         owner = cgroup2.owner(group)
         if owner.startswith(folder) and not os.path.exists(owner):
-            yield Leftover(f"control group {group}", lambda group=group: remove_group(group))  # type: ignore[misc]
+            yield Leftover(f"control group {group}", partial(remove_group, group))
 
 
 def remove_group(group: str) -> None:
@@ -196,11 +197,11 @@ def lost_network() -> Iterator[Leftover]:
         for name in sorted(ledger.names()):
             if not os.path.exists(ledger.owner(name)):
                 what = f"{name} of container {os.path.basename(ledger.owner(name))[:12]}"
-                yield Leftover(what, lambda name=name: bridge.release(ledger, [name]))  # type: ignore[misc]
+                yield Leftover(what, partial(bridge.release, ledger, [name]))
         for cable in loose_cables(ledger):
-            yield Leftover(f"interface {cable}", lambda cable=cable: run(net.ip(f"link del {cable}")))  # type: ignore[misc]
+            yield Leftover(f"interface {cable}", partial(run, net.ip(f"link del {cable}")))
         if ledger.facts() is not None and not ledger.in_use():
-            yield Leftover(f"bridge {bridge.BRIDGE} and its rules", lambda: bridge.tear_down(ledger))
+            yield Leftover(f"bridge {bridge.BRIDGE} and its rules", partial(bridge.tear_down, ledger))
 
 
 def loose_cables(ledger: Ledger) -> list[str]:
