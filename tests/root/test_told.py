@@ -35,6 +35,7 @@ CHANGES = {
     "setresgid": "setresgid",
     "chroot": "chroot",
     "execve": "execve",
+    "execveat": "execveat",
 }
 """strace's name of what changes a process or the system -> ours."""
 
@@ -52,7 +53,8 @@ def test_all_that_is_done_is_told_and_nothing_else(rootfs: Path, state_root: Pat
         call = re.match(r"\d+ +(\w+)\(", line)
         if call and call[1] in CHANGES:
             calls.append(CHANGES[call[1]])
-    calls.remove("execve")  # the one that started Python itself
+    calls.remove("execve")  # the one that started Python
+    calls.remove("execve")  # the one that the trampoline makes, told with execveat as its argument
 
     watched = set(CHANGES.values())
     assert Counter(name for name in names if name in watched) == Counter(calls)

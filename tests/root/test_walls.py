@@ -221,7 +221,7 @@ def test_masked_files_are_empty(minicontainer: Run, rootfs: Path, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/modprobe"]
+    "path", ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/randomize_va_space"]
 )
 def test_kernel_settings_are_read_only(minicontainer: Run, rootfs: Path, path: str) -> None:
     if not os.path.exists(path):
