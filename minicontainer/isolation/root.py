@@ -117,8 +117,11 @@ class Pivot(Feature):
 
     def inside(self, container: Container) -> None:
         spec = container.spec
-        if spec.root.readonly:
-            mount.mount_setattr(container.root_fd, 0, mount.MOUNT_ATTR_RDONLY)
+        attributes = mount.MOUNT_ATTR_RDONLY if spec.root.readonly else 0
+        if spec.process.no_new_privileges:  # their set-user-ID bits mean nothing to it anyway
+            attributes |= mount.MOUNT_ATTR_NOSUID
+        if attributes:
+            mount.mount_setattr(container.root_fd, 0, attributes)
         if container.record.get("nodev"):  # no device program could be attached: see `devices`
             mount.mount_setattr(container.root_fd, 0, mount.MOUNT_ATTR_NODEV)
         files.fchdir(container.root_fd)

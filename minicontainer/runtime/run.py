@@ -10,16 +10,19 @@ from minicontainer.isolation.order import features
 from minicontainer.linux import calls, files, process, trampoline
 from minicontainer.linux.proc import start_time
 from minicontainer.runtime.channel import Channel
-from minicontainer.runtime.init import init
+from minicontainer.runtime.init import DEFAULT_UMASK, init
 from minicontainer.runtime.supervise import Signals, Terminal, supervise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
 
     from minicontainer.isolation.feature import Feature
     from minicontainer.runtime.container import Container
     from minicontainer.spec import Seccomp
+else:
+    import _signal as signal
 
 STANDARD = (0, 1, 2)
 PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
@@ -34,7 +37,7 @@ def run(container: Container) -> int:
         from minicontainer.runtime import trace
 
         trace.start(path)
-    check_descriptors()
+    check_inherited()
     undo: list[Callable[[], None]] = []
     with Signals() as signals:
         try:
@@ -105,11 +108,15 @@ def clone(container: Container, walls: list[Feature]) -> tuple[int, int]:
             os.close(home)
 
 
-def check_descriptors() -> None:
-    """See that 0, 1 and 2 are open, and on no directory: they become the container's. Raises UsageError.
+def check_inherited() -> None:
+    """Mend what our starter may have left us. Raises UsageError.
 
-    A closed one would be the number of the next file that we open; a directory of the host is a way out.
+    Descriptors 0, 1 and 2 become the container's: a closed one would be the number of the next file that we
+    open, a directory of the host is a way out. The umask would be on what we make in the container, its `/`
+    above all. And who ignores SIGCHLD learns of no child how it ended.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.umask(DEFAULT_UMASK)
     for number in STANDARD:
         try:
             mode = os.fstat(number).st_mode
