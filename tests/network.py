@@ -31,6 +31,7 @@ while True:
         server.sendto(peer[0].encode(), peer)
     else:
         connection, peer = server.accept()
+        connection.recv(1)
         connection.sendall(peer[0].encode())
         connection.close()
 """

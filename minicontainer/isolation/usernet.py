@@ -118,9 +118,10 @@ def start_slirp(container: Container, pid: int, published: list[dict[str, Any]])
     """Start slirp4netns. It ends when the pipe's other end closes, which is when this process ends."""
     ready, tell_ready = os.pipe()
     until, _ = os.pipe()  # the other end is for nobody to write to; the kernel closes it with us
-    os.set_inheritable(tell_ready, True)
-    os.set_inheritable(until, True)
-    socket = container.path("slirp4netns.sock")
+    folder = os.open(container.dir, os.O_PATH | os.O_DIRECTORY)
+    for fd in (tell_ready, until, folder):
+        os.set_inheritable(fd, True)
+    socket = f"/proc/self/fd/{folder}/slirp4netns.sock"  # a socket's path has at most 107 bytes: unix(7)
     job = Job(
         (
             "slirp4netns", "--configure", f"--mtu={MTU}", "--disable-host-loopback", "--enable-ipv6",
@@ -129,16 +130,16 @@ def start_slirp(container: Container, pid: int, published: list[dict[str, Any]])
         )
     )  # fmt: skip
     started = Process(job)
+    with open(container.path(PID_FILE), "w", encoding="ascii") as file:
+        file.write(f"{started.pid} {proc.start_time(started.pid)}")
     os.close(tell_ready)
     os.close(until)
-    with open(container.path(PID_FILE), "w", encoding="ascii") as file:
-        file.write(str(started.pid))
     if not os.read(ready, 1):
         raise MinicontainerError(started.finish() or "slirp4netns ended at once")
-    os.close(ready)
-    os.close(started.output)
     for port in published:
         ask_slirp(socket, port)
+    for fd in (ready, folder, started.output):
+        os.close(fd)
 
 
 def ask_slirp(path: str, port: dict[str, Any]) -> None:
@@ -163,9 +164,10 @@ def ask_slirp(path: str, port: dict[str, Any]) -> None:
 
 def leave(container: Container) -> None:
     """End the helper, if there is one, and see it gone."""
-    pid = int(proc.read(container.path(PID_FILE)) or 0)
-    if not pid:
+    words = proc.read(container.path(PID_FILE)).split()
+    if not words:
         return
+    pid = int(words[0])
     try:
         pidfd = process.pidfd_open(pid)
     except OSError as error:
@@ -173,7 +175,7 @@ def leave(container: Container) -> None:
             return
         raise
     try:
-        if container.dir in proc.read(f"/proc/{pid}/cmdline"):  # it is still who it was
+        if is_helper(container, words):
             process.pidfd_send_signal(pidfd, signal.SIGKILL)
             gone = select.poll()
             gone.register(pidfd, select.POLLIN)
@@ -183,3 +185,10 @@ def leave(container: Container) -> None:
         pass  # pasta has left our family
     finally:
         os.close(pidfd)
+
+
+def is_helper(container: Container, words: list[str]) -> bool:
+    """Whether the process in the file, "PID START_TIME" or pasta's "PID", is still who it was."""
+    if len(words) == 2:
+        return proc.start_time(int(words[0])) == int(words[1])
+    return container.dir in proc.read(f"/proc/{words[0]}/cmdline")
