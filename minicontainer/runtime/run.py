@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 
-from minicontainer.errors import KernelError, MinicontainerError, UsageError
+from minicontainer.errors import KernelError, MinicontainerError
 from minicontainer.isolation.order import features
 from minicontainer.linux import calls, files, process, trampoline
 from minicontainer.linux.proc import start_time
@@ -109,22 +108,18 @@ def clone(container: Container, walls: list[Feature]) -> tuple[int, int]:
 
 
 def check_inherited() -> None:
-    """Mend what our starter may have left us. Raises UsageError.
+    """Mend what our starter may have left us.
 
-    Descriptors 0, 1 and 2 become the container's: a closed one would be the number of the next file that we
-    open, a directory of the host is a way out. The umask would be on what we make in the container, its `/`
-    above all. And who ignores SIGCHLD learns of no child how it ended.
+    Descriptors 0, 1 and 2 become the container's; one that is closed would be the number of the next file
+    that we open. (Python itself refuses to start with a directory there, which would be a way out.) The umask
+    would be on what we make in the container, its `/` above all. And who ignores SIGCHLD learns of no child
+    how it ended.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(DEFAULT_UMASK)
-    for number in STANDARD:
-        try:
-            mode = os.fstat(number).st_mode
-        except OSError:
-            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # the lowest free number is this one
-            continue
-        if stat.S_ISDIR(mode):
-            raise UsageError(f"descriptor {number} is a directory of the host", "redirect it from or to a file")
+    while (fd := os.open("/dev/null", os.O_RDWR)) in STANDARD:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def open_trampoline(container: Container) -> int:

@@ -24,8 +24,8 @@ import pytest
 
 from minicontainer import defaults
 from minicontainer.linux import capability, proc
-from tests.conftest import Run, Spawn
-from tests.support import command, environment, host_pid, requires, wait_until
+from tests.conftest import Run
+from tests.support import command, environment, requires
 
 pytestmark = requires("root", "command:gcc")
 
@@ -98,6 +98,8 @@ def probe(minicontainer: Run, root: Path, options: str, script: dict[str, str]) 
 
 NAMESPACES = ("mnt", "pid", "uts", "ipc", "net", "cgroup", "user", "time")
 
+MASKED = " ".join(defaults.MASKED_PATHS)
+
 FACTS: dict[str, tuple[str, dict[str, str] | str]] = {
     **{f"{kind} namespace": (f"readlink /proc/self/ns/{kind}", "") for kind in NAMESPACES},
     "control group": ("cut -d: -f3 /proc/self/cgroup | sort -u", "/"),
@@ -109,7 +111,8 @@ FACTS: dict[str, tuple[str, dict[str, str] | str]] = {
     "files mapped": ("grep -o '/.*' /proc/1/maps | sort -u", "/bin/busybox"),
     "arguments": ("tr '\\0' '\\n' </proc/1/cmdline | head -2", "/bin/sh\n-c"),
     "environment": ("tr '\\0' '\\n' </proc/1/environ | sed s/HOSTNAME=.*/HOSTNAME=/ | sort",
-        {DEFAULT: f"HOME=/root\nHOSTNAME=\nPATH={defaults.PATH}", USER: f"HOME=/home/student\nHOSTNAME=\nPATH={defaults.PATH}"}),
+        {DEFAULT: f"HOME=/root\nHOSTNAME=\nPATH={defaults.PATH}",
+         USER: f"HOME=/home/student\nHOSTNAME=\nPATH={defaults.PATH}"}),
     "descriptors": ("ls /proc/1/fd", "0\n1\n2"),
     "ignored signals": ("grep SigIgn /proc/self/status | cut -f2", "0" * 16),
     "blocked signals": ("grep SigBlk /proc/self/status | cut -f2", "0" * 16),
@@ -143,11 +146,12 @@ FACTS: dict[str, tuple[str, dict[str, str] | str]] = {
         "ptmx\n666\nmode=620,ptmxmode=666"),
     "flags of /proc": ("grep ' /proc proc' /proc/mounts | cut -d' ' -f4", "rw,nosuid,nodev,noexec,relatime"),
     "flags of /sys": ("grep ' /sys sysfs' /proc/mounts | cut -d' ' -f4", "ro,nosuid,nodev,noexec,relatime"),
-    "flags of /dev/shm": ("grep ' /dev/shm ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1-4,6", "rw,nosuid,nodev,noexec,size=65536k"),
+    "flags of /dev/shm": ("grep ' /dev/shm ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1-4,6",
+        "rw,nosuid,nodev,noexec,size=65536k"),
     "flags of the root": ("head -1 /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1,2",
         {DEFAULT: "rw,relatime", HARDENED: "ro,nosuid"}),
-    "masked files": (f"for p in {' '.join(defaults.MASKED_PATHS)}; do [ -d $p ] || cat $p 2>/dev/null; done | wc -c", "0"),
-    "masked directories": (f"for p in {' '.join(defaults.MASKED_PATHS)}; do [ -d $p ] && ls -A $p; done | wc -l", "0"),
+    "masked files": (f"for p in {MASKED}; do [ -d $p ] || cat $p 2>/dev/null; done | wc -c", "0"),
+    "masked directories": (f"for p in {MASKED}; do [ -d $p ] && ls -A $p; done | wc -l", "0"),
     "addresses in the kernel": ("grep -vc '^0000000000000000' /proc/kallsyms", "0"),
 }  # fmt: skip
 """name -> command, and what it prints: in each mode; by default as in the default mode."""
@@ -180,9 +184,11 @@ READ_ONLY = (
     "/sys/fs/cgroup/cgroup.procs", "/sys/kernel/debug/tracing/tracing_on",
 )  # fmt: skip
 
-DEVICES = {"memory": "char 1 1", "kernel log": "char 1 11", "fuse": "char 10 229", "tun": "char 10 200", "kvm": "char 10 232",
-           "disk": "block {disk}", "loop": "block 7 0", "loop control": "char 10 237", "vsock": "char 10 121",
-           "console of the host": "char 4 0"}  # fmt: skip
+DEVICES = {
+    "memory": "char 1 1", "kernel log": "char 1 11", "fuse": "char 10 229", "tun": "char 10 200", "kvm": "char 10 232",
+    "disk": "block {disk}", "loop": "block 7 0", "loop control": "char 10 237", "vsock": "char 10 121",
+    "console of the host": "char 4 0",
+}  # fmt: skip
 
 CALLS = (
     "unshare user", "unshare mount", "unshare net", "clone user", "clone mount", "clone3", "setns", "mount", "umount",
@@ -249,3 +255,97 @@ def test_attacks(minicontainer: Run, attack_rootfs: Path, mode: str) -> None:
     assert set(found) == set(CORE | STRICT)
     assert worked & set(CORE) == set()
     assert worked == {name for name in NOT_HELD[mode] if name != "use the segments of old x86" or PORTS}
+
+
+# -- privileged ---------------------------------------------------------------------------------
+
+FALLS = {
+    "effective capabilities": ("grep CapEff /proc/self/status | cut -f2", f"{capability.capget()[1]:016x}"),
+    "seccomp": ("grep Seccomp: /proc/self/status | cut -f2", "0"),
+    "masks": ("grep -c ' /null /proc/\\|/proc/acpi' /proc/self/mountinfo", "0"),
+    "flags of /sys": ("grep ' /sys sysfs' /proc/mounts | cut -d, -f1 | cut -d' ' -f4", "rw"),
+    "kernel settings": ("/attack writable /proc/sys/kernel/core_pattern && echo writable", "writable"),
+    "mounts": ("mount -t tmpfs none /mnt && echo mounted", "mounted"),
+    "kernel log": ("/attack char 1 11 && echo opened", "opened"),
+    "devices of the host": ("ls /dev | grep -c loop0", str(int(os.path.exists("/dev/loop0")))),
+    "what stays: control group": ("cut -d: -f3 /proc/self/cgroup | sort -u", "/"),
+    "what stays: processes": ("echo $$", "1"),
+    "what stays: descriptors": ("ls /proc/1/fd", "0\n1\n2"),
+    "what stays: shared mounts": ("grep -c 'shared:\\|master:' /proc/self/mountinfo", "0"),
+}
+"""name -> command, and what it prints in a privileged container."""
+
+
+def test_privileged_says_what_falls(minicontainer: Run, attack_rootfs: Path) -> None:
+    script = sections({name: text for name, (text, _) in FALLS.items()})
+    done = run_leaky(minicontainer, "run", "--network", "none", "--privileged", attack_rootfs, "/bin/sh", "-c", script)
+    assert split(done.stdout) == {name: expected for name, (_, expected) in FALLS.items()}
+    note = done.stderr.splitlines()[0]
+    assert note.startswith("minicontainer: note: --privileged: ")
+    for word in ("seccomp", "masks", "capabilities", "devices", "root inside is root outside"):
+        assert word in note
+
+
+@pytest.mark.parametrize("call", ["unshare mount", "setns", "mount", "bpf", "syslog", "sethostname", "socket vsock"])
+def test_privileged_opens_what_others_find_shut(minicontainer: Run, attack_rootfs: Path, call: str) -> None:
+    run = ("run", "--network", "none")
+    assert minicontainer(*run, "--privileged", attack_rootfs, "/attack", call).returncode == 0
+    assert minicontainer(*run, attack_rootfs, "/attack", call).returncode == 1
+
+
+# -- the terminal, and what stands for it -------------------------------------------------------
+
+TERMINAL = {
+    "terminal": ("tty", "/dev/pts/0"),
+    "descriptors": ("for n in 0 1 2; do readlink /proc/1/fd/$n; done", "/dev/pts/0\n" * 3),
+    "console": ("for f in console pts/0; do stat -c '%F %t' /dev/$f; done | uniq", "character special file 88"),
+    "terminals": ("ls -1 /dev/pts", "0\nptmx"),
+    "session": ("cut -d' ' -f6 /proc/1/stat", "1"),
+    "controlling terminal": ("[ -t 0 ] </dev/tty && echo yes", "yes"),
+    "typing for others": ("/attack TIOCSTI && echo typed || echo refused", "refused"),
+}  # fmt: skip
+
+
+def test_on_a_terminal(attack_rootfs: Path, state_root: Path) -> None:
+    script = sections({name: text for name, (text, _) in TERMINAL.items()})
+    master, slave = pty.openpty()
+    ends = {"stdin": slave, "stdout": slave, "stderr": slave}
+    run = command("run", "-t", "--network", "none", attack_rootfs, "/bin/sh", "-c", script)
+    process = subprocess.Popen(run, env=environment(), start_new_session=True, **ends)
+    output = b""
+    with contextlib.suppress(OSError):  # EIO: the last slave end is closed
+        os.close(slave)
+        while data := os.read(master, 4096):
+            output += data
+    os.close(master)
+    assert process.wait(10) == 0
+    found = split(output.decode().replace("\r", ""))
+    assert found == {name: expected.strip() for name, (_, expected) in TERMINAL.items()}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_directory_is_no_input_or_output(minicontainer: Run, rootfs: Path, number: int) -> None:
+    """`minicontainer run … </` would hand the host's root over; Python itself does not start so."""
+
+    def replace() -> None:
+        os.dup2(os.open("/", os.O_RDONLY), number)
+
+    command = ("cat", f"/proc/self/fd/{number}/../../../../../..{SOURCE}")
+    done = minicontainer("run", "--network", "none", rootfs, *command, preexec_fn=replace)
+    assert done.returncode != 0
+    assert SOURCE.read_text() not in done.stdout
+
+
+def test_closed_input_and_output(minicontainer: Run, rootfs: Path, tmp_path: Path) -> None:
+    """The numbers must not go to files of ours; the container has /dev/null there."""
+    out = tmp_path / "out"
+    out.mkdir()
+    script = "for n in 0 1 2; do readlink /proc/self/fd/$n; done >/out/fds; ls /proc/self/fd >>/out/fds"
+
+    def close_all() -> None:
+        for number in (0, 1, 2):
+            os.close(number)
+
+    run = ("run", "--network", "none", "-v", f"{out}:/out", rootfs, "/bin/sh", "-c", script)
+    minicontainer(*run, preexec_fn=close_all)
+    assert (out / "fds").read_text().split() == ["/dev/null", "/out/fds", "/dev/null", "0", "1", "2", "3"]
