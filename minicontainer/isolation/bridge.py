@@ -162,6 +162,9 @@ def plug_in(container: Container, pid: int) -> None:
         jobs.append(net.nft(*port_lines(place, published)))
     run(*jobs)
     run(net.ip_inside(pid, *inside_lines(place)))
+    if udp := {port["hostPort"] for port in published if port["protocol"] == "udp"}:
+        # Where a flow's packets go was decided with its first, before this container was there.
+        try_run(*map(net.forget_flows, sorted(udp)))
 
 
 # -- leaving ------------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ def nft(*lines: str) -> Job:
     return Job(("nft", "-f", "-"), lines)
 
 
+def forget_flows(port: int) -> Job:
+    """Have the kernel's connection tracking forget the udp flows to `port` of this host: conntrack(8)."""
+    return Job(("conntrack", "-D", "-p", "udp", "--orig-port-dst", str(port)))
+
+
 @syscall
 def loopback_up() -> None:
     """Set the flag IFF_UP of `lo` in this process's network namespace: netdevice(7)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,38 @@ def test_from_another_host(protocol: str, web: Place) -> None:
         assert far.ask("198.51.1.1", 40080, protocol) == mapped("198.51.1.2")
         assert far.ask("fd00:198:1::1", 40080, protocol) == "fd00:198:1::2"
         assert far.ask("198.51.1.1", 80, protocol) == ""
+
+
+STUBBORN = """
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(0.1)
+print("asking", flush=True)
+while True:
+    client.sendto(b"?", ("198.51.1.1", 40080))
+    try:
+        print(client.recv(100).decode(), flush=True)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.requires("command:conntrack")
+def test_who_asked_by_udp_before_there_was_an_answer(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
+    """The kernel knows the flow and would go on delivering its packets to the host itself."""
+    spawn("run", rootfs, *SLEEP)  # connection tracking is at work
+    host_pid(state_root)
+    with other_host() as far:
+        words = [*far.enter, sys.executable, "-c", STUBBORN]
+        client = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert client.stdout and client.stdout.readline() == "asking\n"
+        try:
+            spawn("run", "-p", "40080:80/udp", rootfs, *SLEEP)
+            with Place(host_pid(state_root, 1)).server(80, protocol="udp"):
+                assert client.stdout.readline() == "198.51.1.2\n"
+        finally:
+            client.kill()
+            client.communicate()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
