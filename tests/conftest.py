@@ -21,7 +21,7 @@ import pytest
 
 from tests.support import CHECKOUT, HostState, command, environment, unmet, wait_until
 
-KERNEL_TESTS = tuple(CHECKOUT / "tests" / name for name in ("root", "vm", "clients"))
+KERNEL_TESTS = tuple(CHECKOUT / "tests" / name for name in ("root", "vm", "clients", "lessons"))
 TEARDOWN_SECONDS = 5  # the kernel removes a dead network namespace's interfaces in its own time
 TURN_SECONDS = 120
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

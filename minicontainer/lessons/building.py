@@ -1,0 +1,51 @@
+"""A stand-in for the host, where everything may be broken: hostname, mounts, ipc and network of its own.
+
+A learner's first mount without MS_PRIVATE takes the host's /proc away (mount_namespaces(7)), and an
+attack on a missing uts wall renames the host. So checks and attacks run in here. It is the same
+machine with the same files, processes and users; it goes when its last process ends.
+
+    sudo lsns -t uts -t mnt       watch it
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+
+from minicontainer.linux import proc
+from minicontainer.linux.mount import MS_PRIVATE, MS_REC, MS_SHARED, mount
+from minicontainer.linux.process import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, unshare
+
+IFF_UP, SIOCSIFFLAGS = 1, 0x8914  # netdevice(7)
+KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+
+_hosts: list[dict[str, int]] = []
+
+
+def namespaces(pid: int | str = "self") -> dict[str, int]:
+    """The inode numbers of a process's namespaces, by kind; 0 for one that this kernel does not have."""
+    return {kind: proc.namespace(pid, kind) for kind in KINDS}
+
+
+def hosts() -> list[dict[str, int]]:
+    """The namespaces of the host, and of the stand-in for it, if this process is in one."""
+    return [*_hosts, namespaces()]
+
+
+def enter() -> None:
+    """Move this process into one, if it may. Its children are in there too."""
+    if os.geteuid() != 0:
+        return
+    _hosts.append(namespaces())
+    unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
+    mount(None, "/", None, MS_PRIVATE | MS_REC)  # cut off from the host,
+    mount(None, "/", None, MS_SHARED | MS_REC)  # but as systemd leaves a host: see what that does to a careless child
+    loopback_up()
+
+
+def loopback_up() -> None:
+    """`ip link set lo up` in this network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket.fileno(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
