@@ -40,20 +40,25 @@ def inside(rootfs):
     # lesson 12: system calls
 
 
+def start(program):
+    """Become the program: this process stays, what it runs is replaced. execve(2) does not return."""
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        print(f"my_container: {program[0]}: {error.strerror}", file=sys.stderr)
+        os._exit(127)
+
+
 def main():
     rootfs, *program = sys.argv[1:]
     hear, tell = os.pipe()  # the gate: the child waits until the parent has closed its end
     pid = kit.clone(walls())
     if pid == 0:
-        try:
-            os.close(tell)
-            os.read(hear, 1)
-            os.close(hear)
-            inside(os.path.abspath(rootfs))
-            os.execvp(program[0], program)
-        except FileNotFoundError as error:
-            print(f"my_container: {program[0]}: {error.strerror}", file=sys.stderr)
-            os._exit(127)
+        os.close(tell)
+        os.read(hear, 1)
+        os.close(hear)
+        inside(os.path.abspath(rootfs))
+        start(program)
     os.close(hear)
     outside(pid)
     os.close(tell)

@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 import struct
+import warnings  # noqa: F401  os.execvp wants it, and once the root is another one, Python's own files are out of reach
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -113,13 +114,7 @@ def seccomp(denied):
     lines += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse)]  # a second set of numbers: x32
     for name in denied:
         lines += [(equal, 0, 1, NUMBERS[name]), (give, 0, 0, refuse)]
-    program = ctypes.create_string_buffer(
-        b"".join(struct.pack("HBBI", *line) for line in [*lines, (give, 0, 0, allow)])
-    )
-    prctl(
-        22,
-        2,
-        ctypes.addressof(
-            ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines) + 1, ctypes.addressof(program)))
-        ),
-    )
+    lines.append((give, 0, 0, allow))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+    pointer = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(program)))
+    prctl(22, 2, ctypes.addressof(pointer))

@@ -9,6 +9,7 @@ pid_namespaces(7).
 
 from __future__ import annotations
 
+import linecache
 import os
 import random
 import re
@@ -152,17 +153,18 @@ def find(words: list[str]) -> int:
 
 
 def shortened(text: str) -> str:
-    """What a program said at its end; of a Python traceback just the lines of the learner's files and the error."""
+    """What a program said at its end; of a Python traceback just the last line in the learner's files and the error."""
     lines = [line for line in text.rstrip().splitlines() if line.strip()]
     if not any(line.startswith("Traceback ") for line in lines):
         return "\n".join(lines[-3:])
-    kept = []
-    for number, line in enumerate(lines):
-        if found := re.match(r'  File "(?:.*/)?([^/"]+)", line (\d+), in (.+)', line):
-            code = lines[number + 1].strip() if lines[number + 1 : number + 2] else ""
-            kept.append(f"{found[1]}, line {found[2]}: {code}")
-    own = [line for line in kept if line.startswith("my_container.py")]
-    return "\n".join([*(own or kept)[-1:], lines[-1]])
+    places = [found.groups() for line in lines if (found := re.match(r'  File "(.+)", line (\d+), in ', line))]
+    own = [place for place in places if place[0].endswith("/my_container.py")] or places[-1:]
+    told = []
+    for path, number in own[-1:]:
+        # Read here: a child that has another root does not find its own source any more.
+        code = linecache.getline(path, int(number)).strip()
+        told.append(f"{os.path.basename(path)}, line {number}: {code}")
+    return "\n".join([*told, lines[-1]])
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
