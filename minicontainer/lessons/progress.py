@@ -31,6 +31,10 @@ class Record:
     """Seconds since 1970, as all times here."""
     passed: float = 0
 
+    def succeed(self) -> None:
+        """Passed, now."""
+        self.result, self.passed = "passed", time.time()
+
     @property
     def seconds(self) -> float:
         """From its beginning to its first success; 0 before that."""
