@@ -55,6 +55,7 @@ class Subject:
         self.prefix = prefix
         self._directory = directory
         self._started: list[tuple[subprocess.Popen[bytes], int]] = []
+        self._proc = os.stat("/proc").st_dev
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +81,10 @@ class Subject:
                     "ps -ef | grep sleep",
                 )
             time.sleep(0.003)
+        if os.stat("/proc").st_dev != self._proc:  # another one lies on it, and the numbers in that are not the host's
+            _kill(process)
+            look = "mount(2): MS_PRIVATE on everything, before anything is mounted"
+            raise Failed("the host's /proc is as it was", "the host's", "the container's, mounted on top of it", look)
         self._started[-1] = (process, pid)
         return Inside(self, pid)
 
