@@ -18,7 +18,7 @@ from minicontainer import __version__
 from minicontainer.cli.options import PANELS, Option
 from minicontainer.errors import UsageError
 
-COMMANDS = ("run", "rootfs", "lab", "doctor", "cleanup")
+COMMANDS = ("run", "compare", "view", "rootfs", "lesson", "lab", "doctor", "cleanup")
 """In the order of the help."""
 
 

@@ -70,18 +70,17 @@ class Shell:
     `minicontainer` is this one; where there is no sudo, root's shell does without.
     """
 
-    def __init__(self, folder: Path, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, program: tuple[str, ...] = ("bash", "--noprofile", "--norc")) -> None:
+        self.folder = folder
         tools = folder / ".bin"
         tools.mkdir(exist_ok=True)
         package = Path(__file__).resolve().parents[2]
         script(tools / "minicontainer", f'PYTHONPATH={package} exec {sys.executable} -m minicontainer "$@"')
         if os.geteuid() == 0 and not shutil.which("sudo"):
             script(tools / "sudo", 'exec "$@"')
-        env = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
-        env |= {"LC_ALL": "C.UTF-8", "PS1": "", "TERM": "dumb", "MINICONTAINER_ROOT": str(folder / ".state")}
-        env.pop("BASH_ENV", None)
+        self.environment = environment(tools, folder)
         self._process = subprocess.Popen(
-            [*prefix, "bash", "--noprofile", "--norc"], cwd=folder, env=env, start_new_session=True,
+            program, cwd=folder, env={**self.environment, "PS1": "", "TERM": "dumb"}, start_new_session=True,
             preexec_fn=building.enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.status = 0
@@ -116,6 +115,20 @@ class Shell:
             output = output[: found.start()] + output[found.end() :]
         return output.decode(errors="replace").splitlines()
 
+    def beside(self, *program: str) -> int:
+        """Run a program on the terminal, in the same place; its status."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program
+        building_of = self._process.pid
+
+        def enter() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            building.join(building_of)
+
+        try:
+            return subprocess.run(program, cwd=self.folder, env=self.environment, preexec_fn=enter).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def close(self) -> None:
         """End it, and all that it left running."""
         with suppress(ProcessLookupError):
@@ -125,6 +138,14 @@ class Shell:
             if stream:
                 with suppress(OSError):
                     stream.close()
+
+
+def environment(tools: Path, folder: Path) -> dict[str, str]:
+    """What its programs get: ours first in PATH, one language, containers that go with the folder."""
+    env = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
+    env |= {"LC_ALL": "C.UTF-8", "MINICONTAINER_ROOT": str(folder / ".state")}
+    env.pop("BASH_ENV", None)
+    return env
 
 
 def script(path: Path, line: str) -> None:

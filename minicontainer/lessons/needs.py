@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from minicontainer.errors import UnsupportedError
 from minicontainer.lab import needs as lab
@@ -71,3 +73,12 @@ def belongs_in_lab(lesson: Lesson) -> str:
         raise UnsupportedError(f"{text}, which the lab does not have", "use a machine that has it")
     lab.check_host()
     return text
+
+
+def in_lab(*words: str) -> int:
+    """Run `minicontainer lesson` with these words in the lab, on this terminal; its status."""
+    from minicontainer.lab.session import run
+
+    package = str(Path(__file__).resolve().parents[2])
+    os.environ["PYTHONPATH"] = ":".join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return run([sys.executable, "-m", "minicontainer", "lesson", *words])

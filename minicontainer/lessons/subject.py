@@ -23,7 +23,9 @@ from typing import Self
 
 from minicontainer.lessons.expect import Failed
 from minicontainer.lessons.inside import Inside
+from minicontainer.linux import proc
 
+LIFE = 300  # seconds, after which a program that was forgotten ends by itself
 START_SECONDS = 10.0
 END_SECONDS = 3.0
 LONGEST = 1 << 20  # bytes of output that are kept
@@ -65,11 +67,12 @@ class Subject:
 
     def start(self, *program: str) -> Inside:
         """Start `program` (by default one that just sleeps); its process, once it runs. Raises Failed."""
-        words = [*(program or ("sleep", str(random.randrange(10**6, 10**7))))]
+        words = [*(program or ("sleep", f"{LIFE}.{random.randrange(10**6):06}"))]
         process = self._popen(words)
         self._started.append((process, 0))
         deadline = time.monotonic() + START_SECONDS
-        while not (pid := find(words)):
+        since = proc.start_time(process.pid)
+        while not (pid := find(words, since)):
             if process.poll() is not None:
                 raise self._ended(words, process)
             if time.monotonic() > deadline:
@@ -144,13 +147,13 @@ class Subject:
         return Failed(f"`{words[0]}` runs in the container", "a running process", f"it ended at once with {how}", said)
 
 
-def find(words: list[str]) -> int:
-    """The pid of the process with just that command line, or 0."""
+def find(words: list[str], since: int = 0) -> int:
+    """The pid of the process with just that command line that started then (clock ticks) or later; or 0."""
     wanted = b"\0".join(map(os.fsencode, words)) + b"\0"
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if file.read(len(wanted) + 1) == wanted:
+                if file.read(len(wanted) + 1) == wanted and proc.start_time(int(pid)) >= since:
                     return int(pid)
         except OSError:
             continue  # it has ended
