@@ -13,7 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from minicontainer.linux import net
 from tests.support import wait_until
+
+BRIDGE_UNUSED = pytest.mark.skipif(net.has_interface("minic0"), reason="a container of this host is on the bridge")
+"""For tests of the first container and the last."""
 
 SERVER = """
 import socket, sys

@@ -99,6 +99,7 @@ def lease(ledger: Ledger, owner: str, facts: dict[str, Any]) -> dict[str, Any]:
         "interface": veth_name(owner),
         "mac": subnet.mac(number),
         "mtu": facts["mtu"],
+        "nat": facts["nat"],  # False: no way beyond the host
         "address": subnet.address4(number),
         "gateway": subnet.address4(1),
         "address6": subnet.address6(number) if facts["ipv6"] else "",
@@ -205,19 +206,38 @@ def set_up(ledger: Ledger, facts: dict[str, Any] | None) -> dict[str, Any]:
     if facts is None:
         facts = survey()
         ledger.keep(facts)
-    subnet = Subnet(*facts["subnet"])
-    table = (BRIDGE, subnet.network4, subnet.network6, facts["others"])
     try:
-        run(net.ip(*bridge_lines(facts)), net.nft(*rules.table(*table)))
-    except MinicontainerError:
-        if not net.has_interface(BRIDGE):
+        run(net.ip(*bridge_lines(facts)), net.nft(*table(facts)))
+    except MinicontainerError as error:
+        if not net.has_interface(BRIDGE) or not is_lacking(error):
             raise
-        run(net.nft(*rules.table(*table, nat=False)))
-        facts["nat"] = False
+        make_do(facts)
         ledger.keep(facts)
     for name, value in settings(facts):
         net.set_sysctl(name, value)
     return facts
+
+
+def table(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The `nft` lines that make our table."""
+    subnet = Subnet(*facts["subnet"])
+    return rules.table(BRIDGE, subnet.network4, subnet.network6, facts["others"], facts["nat"])
+
+
+def make_do(facts: dict[str, Any]) -> None:
+    """For kernels whose nftables has no NAT, or that have none: containers reach each other and the host, safely."""
+    facts["nat"] = False
+    try:
+        run(net.nft(*table(facts)))
+    except MinicontainerError as error:
+        if not is_lacking(error):
+            raise
+        facts["forward"] = False  # nothing would stand between the container and the host's other networks
+
+
+def is_lacking(error: MinicontainerError) -> bool:
+    """Whether `nft` failed for something that the kernel was built without."""
+    return any(reason in str(error) for reason in ("not supported", "No such file or directory"))
 
 
 def survey() -> dict[str, Any]:
@@ -244,6 +264,7 @@ def survey() -> dict[str, Any]:
         "mtu": max(mtu, IPV6_MIN_MTU),
         "ipv6": ipv6,
         "nat": True,
+        "forward": True,
         "before": before,
         "others": others,
         "interfaces": sorted(net.interfaces()),
@@ -265,12 +286,15 @@ def bridge_lines(facts: dict[str, Any]) -> tuple[str, ...]:
 
 def settings(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """The kernel settings that the network needs, in order."""
-    wanted = [(name, "2") for name in facts["before"] if name.endswith("/accept_ra")]  # listen although forwarding
-    wanted += [(f"net/ipv4/conf/{BRIDGE}/route_localnet", "1")]  # for published ports on 127.0.0.1
-    wanted += [("net/ipv4/ip_forward", "1")]
-    if facts["ipv6"]:
-        # A container must not be able to advertise itself to the host as its router.
-        wanted += [(f"net/ipv6/conf/{BRIDGE}/accept_ra", "0"), ("net/ipv6/conf/all/forwarding", "1")]
+    wanted = []
+    if facts["ipv6"]:  # a container must not be able to advertise itself to the host as its router
+        wanted += [(f"net/ipv6/conf/{BRIDGE}/accept_ra", "0")]
+    if facts["nat"]:  # for published ports on 127.0.0.1
+        wanted += [(f"net/ipv4/conf/{BRIDGE}/route_localnet", "1")]
+    if facts["forward"]:
+        wanted += [(name, "2") for name in facts["before"] if name.endswith("/accept_ra")]  # listen although forwarding
+        wanted += [("net/ipv4/ip_forward", "1")]
+        wanted += [("net/ipv6/conf/all/forwarding", "1")] if facts["ipv6"] else []
     return wanted
 
 

@@ -17,10 +17,10 @@ from minicontainer.isolation.net import Net
 from minicontainer.linux import net
 from minicontainer.runtime.container import Container
 from tests.conftest import Run, Spawn
-from tests.network import HOST, Place, empty_place, other_host, record
+from tests.network import BRIDGE_UNUSED, HOST, Place, empty_place, other_host, record
 from tests.support import command, environment, host_pid, wait_until
 
-pytestmark = pytest.mark.requires("root", "command:ip", "command:nft")
+pytestmark = [pytest.mark.requires("root", "command:ip", "command:nft"), BRIDGE_UNUSED]
 
 BRIDGE = Path("/sys/class/net/minic0")
 SLEEP = ("sh", "-c", "trap exit TERM; sleep 600 & wait")

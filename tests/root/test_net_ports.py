@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, Spawn
-from tests.network import HOST, Place, other_host, record
+from tests.network import BRIDGE_UNUSED, HOST, Place, other_host, record
 from tests.support import host_pid
 
-pytestmark = pytest.mark.requires("root", "command:ip", "command:nft")
+pytestmark = [pytest.mark.requires("root", "command:ip", "command:nft"), BRIDGE_UNUSED]
 
 SLEEP = ("sh", "-c", "trap exit TERM; sleep 600 & wait")
 

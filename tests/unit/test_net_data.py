@@ -19,7 +19,7 @@ from minicontainer.linux.programs import Job
 from minicontainer.runtime.container import Container
 from minicontainer.spec import Network, Port, Spec
 
-FACTS: dict[str, Any] = {"subnet": [172, 29], "mtu": 1500, "ipv6": True, "nat": True}
+FACTS: dict[str, Any] = {"subnet": [172, 29], "mtu": 1500, "ipv6": True, "nat": True, "forward": True}
 ID = "0123456789ab" + "c" * 52
 
 
