@@ -37,8 +37,8 @@ class Feature:
     cgroup_fd = -1
     """The open directory of the cgroup that the clone puts the child into; only the cgroup feature has one."""
 
-    pid_fd = -1
-    """The existing pid namespace that the child is born in; only the pid feature may have one."""
+    early_fd = -1
+    """A namespace that must be joined before the child is made; only the user and the pid feature may have one."""
 
     def flags(self, container: Container) -> int:
         """The CLONE_NEW* bits that it adds to the clone."""

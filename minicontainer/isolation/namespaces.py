@@ -77,8 +77,7 @@ class Pid(NamespaceFeature):
     """Its own process numbers, beginning with 1: pid_namespaces(7).
 
     A process never changes its pid, so it cannot join a pid namespace itself; setns says where its
-    children will be born. That is why this one is joined by the parent: for the clone, and for nothing
-    else, lest a helper of ours (`ip`, say) runs in the hands of the container that is joined.
+    children will be born. That is why this one is joined before there is a child, see `runtime/first.py`.
     """
 
     name = "pid"
@@ -86,7 +85,7 @@ class Pid(NamespaceFeature):
 
     def before(self, container: Container) -> None:
         super().before(container)
-        self.pid_fd = self.joined
+        self.early_fd = self.joined
 
     def inside(self, container: Container) -> None:
         pass

@@ -46,6 +46,10 @@ class User(NamespaceFeature):
     name = "user"
     kind = "user"
 
+    def before(self, container: Container) -> None:
+        super().before(container)
+        self.early_fd = self.joined
+
     def outside(self, container: Container, pid: int) -> None:
         if not self.flags(container):
             return
@@ -54,7 +58,6 @@ class User(NamespaceFeature):
         write_map(pid, "gid", linux.gid_mappings)
 
     def inside(self, container: Container) -> None:
-        super().inside(container)
         if container.spec.namespace(self.kind):
             if read("/proc/self/setgroups") == "allow":
                 process.setgroups([])

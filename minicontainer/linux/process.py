@@ -32,6 +32,7 @@ class CloneFlags(Flags):
 
 
 CLONE_PIDFD = CloneFlags(0x1000)
+CLONE_PARENT = CloneFlags(0x8000)
 CLONE_INTO_CGROUP = CloneFlags(0x200000000)
 CLONE_NEWTIME = CloneFlags(0x80)
 CLONE_NEWNS = CloneFlags(0x20000)
@@ -93,7 +94,8 @@ def clone3(flags: CloneFlags, cgroup: int = -1) -> tuple[int, int]:
     must be single-threaded, as for os.fork.
     """
     pidfd = ctypes.c_int(-1)
-    args = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=signal.SIGCHLD)
+    args = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
+    args.exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD  # a sibling has ours
     if cgroup >= 0:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup

@@ -6,10 +6,11 @@ import os
 
 from minicontainer.errors import KernelError, MinicontainerError
 from minicontainer.isolation.order import features
-from minicontainer.linux import calls, files, process, trampoline
+from minicontainer.linux import calls, files, process
 from minicontainer.linux.proc import start_time
 from minicontainer.runtime.channel import Channel
-from minicontainer.runtime.init import DEFAULT_UMASK, init
+from minicontainer.runtime.first import clone
+from minicontainer.runtime.init import DEFAULT_UMASK
 from minicontainer.runtime.supervise import Signals, Terminal, supervise
 
 TYPE_CHECKING = False
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
 
     from minicontainer.isolation.feature import Feature
     from minicontainer.runtime.container import Container
-    from minicontainer.spec import Seccomp
 else:
     import _signal as signal
 
 STANDARD = (0, 1, 2)
-PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
 def run(container: Container) -> int:
@@ -58,14 +57,10 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
     undo.append(container.channel.close)
     for wall in walls:
         calls.current_feature = wall.name
-        undo.append(lambda wall=wall: wall.after(container))  # type: ignore[misc]
+        undo.append(lambda wall=wall: take_down(container, wall))  # type: ignore[misc]
         wall.before(container)
-    container.trampoline = open_trampoline(container)
-    try:
-        pid, pidfd = clone(container, walls)
-    finally:
-        if container.trampoline >= 0:
-            os.close(container.trampoline)
+    calls.current_feature = ""
+    pid, pidfd = clone(container, walls)
     undo.append(lambda: end(pid, pidfd))
     container.channel.parent()
     container.save(pid=pid, start_time=start_time(pid), status="created")
@@ -76,9 +71,12 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
     calls.current_feature = ""
     container.channel.go()
     try:
-        return pidfd, container.channel.wait_until_started()
+        master = container.channel.wait_until_started()
+        tell_executed(0)
+        return pidfd, master
     except KernelError as error:
         if error.call.startswith("execve("):
+            tell_executed(error.errno)
             from minicontainer.runtime.diagnose import explain_exec
 
             program = container.spec.process.args[0]
@@ -86,25 +84,17 @@ def start(container: Container, walls: list[Feature], undo: list[Callable[[], No
         raise
 
 
-def clone(container: Container, walls: list[Feature]) -> tuple[int, int]:
-    """Make the first process, in the namespaces and the control group of its walls: (pid, pidfd)."""
-    flags, cgroup, born_in = process.CloneFlags(0), -1, -1
-    for wall in walls:
-        flags |= wall.flags(container)
-        cgroup, born_in = max(cgroup, wall.cgroup_fd), max(born_in, wall.pid_fd)
-    home = -1
-    if born_in >= 0:
-        home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        process.setns(born_in, process.CLONE_NEWPID)
-    try:
-        pid, pidfd = process.clone3(flags, cgroup)
-        if pid == 0:
-            init(container, walls)
-        return pid, pidfd
-    finally:
-        if born_in >= 0:
-            process.setns(home, process.CLONE_NEWPID)
-            os.close(home)
+def take_down(container: Container, wall: Feature) -> None:
+    """Undo what is left of one wall."""
+    calls.current_feature = wall.name
+    wall.after(container)
+    calls.current_feature = ""
+
+
+def tell_executed(errno: int) -> None:
+    """Tell the observer, if there is one, how the trampoline's execve went."""
+    if calls.executed:
+        calls.executed(errno)
 
 
 def check_inherited() -> None:
@@ -120,25 +110,6 @@ def check_inherited() -> None:
     while (fd := os.open("/dev/null", os.O_RDWR)) in STANDARD:
         os.set_inheritable(fd, True)
     os.close(fd)
-
-
-def open_trampoline(container: Container) -> int:
-    """The program that executes the container's, or -1 with a warning where it cannot be used."""
-    seccomp = container.spec.linux.seccomp
-    refused = [call for call in trampoline.CALLS if seccomp and not lets_pass(seccomp, call)]
-    fd = -1 if refused else trampoline.create(container.channel.child_fd)
-    if fd < 0 and not container.spec.namespace("user"):
-        why = f"the seccomp profile refuses {refused[0]}" if refused else "this machine executes no memfd of ours"
-        warning = f"{why}: a hostile program might take hold of the host's Python; --userns auto keeps it from writing"
-        container.save(warnings=[*container.record.get("warnings", []), warning])
-    return fd
-
-
-def lets_pass(seccomp: Seccomp, call: str) -> bool:
-    """Whether the filter surely lets `call` pass, whatever its arguments."""
-    rules = [rule for rule in seccomp.syscalls if call in rule.names]
-    allowed = seccomp.default_action in PASSING or any(not rule.args for rule in rules)
-    return allowed and all(rule.action in PASSING for rule in rules)
 
 
 def path_of(container: Container) -> str:
