@@ -173,15 +173,24 @@ def plug_in(container: Container, pid: int) -> None:
 
 def leave(container: Container) -> None:
     """Take away what the container has on the host; the last one takes the network. Does no harm twice."""
-    if not os.path.isdir(Ledger().dir):
+    ledger, owner = Ledger(), container.dir
+    if not os.path.isdir(ledger.dir):
         return
-    name = veth_name(container.dir)
-    if net.has_interface(name):
-        try_run(net.ip(f"link del {name}"))  # the kernel may be doing it too, now that the namespace has gone
-    with Ledger() as ledger:
-        release(ledger, ledger.owned_by(container.dir))
-        if not ledger.in_use():
+    if ledger.in_use(besides=owner):
+        unplug(owner)  # takes its time, so not under the lock
+    with ledger:
+        if ledger.in_use(besides=owner):
+            unplug(owner)
+            release(ledger, ledger.owned_by(owner))
+        else:
             tear_down(ledger)
+
+
+def unplug(owner: str) -> None:
+    """Remove a container's cable. The kernel may be doing it too, if the namespace at the other end has gone."""
+    name = veth_name(owner)
+    if net.has_interface(name):
+        try_run(net.ip(f"link del {name}"))
 
 
 def release(ledger: Ledger, names: list[str]) -> None:
@@ -307,6 +316,8 @@ def tear_down(ledger: Ledger) -> None:
     """Take the network away and leave the host as `survey` found it."""
     facts = ledger.facts() or {}
     take_away()
+    for owner in {ledger.owner(name) for name in ledger.names()}:
+        unplug(owner)
     newcomers = net.interfaces() - set(facts.get("interfaces", ()))
     if not any(os.path.isdir(f"/sys/class/net/{name}/bridge") for name in newcomers):
         for name, value in facts.get("before", {}).items():

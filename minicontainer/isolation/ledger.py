@@ -48,7 +48,10 @@ class Ledger:
 
     def names(self) -> list[str]:
         """All that is taken."""
-        return [name for name in os.listdir(self.dir) if not name.startswith(FACTS)]
+        try:
+            return [name for name in os.listdir(self.dir) if not name.startswith(FACTS)]
+        except FileNotFoundError:  # not entered, and the last entry has gone just now
+            return []
 
     def owner(self, name: str) -> str:
         """The container's folder that has `name`, or an empty string."""
@@ -61,9 +64,9 @@ class Ledger:
         """What that container has."""
         return [name for name in self.names() if self.owner(name) == owner]
 
-    def in_use(self) -> bool:
-        """Whether there is an owner that exists."""
-        return any(os.path.exists(self.owner(name)) for name in self.names())
+    def in_use(self, besides: str = "") -> bool:
+        """Whether there is an owner that exists, other than `besides`."""
+        return any(os.path.exists(owner) for owner in map(self.owner, self.names()) if owner not in ("", besides))
 
     def take(self, name: str, owner: str) -> None:
         """Note `name` down as the container's. Raises FileExistsError if it is taken."""

@@ -52,7 +52,7 @@ class Net(NamespaceFeature):
 
 
 def wiring(container: Container) -> ModuleType | None:
-    """What connects the container to the outside: a module with join, plug_in and leave, or None. Called in the parent."""
+    """In the parent: what connects the container to the outside, a module with join, plug_in and leave, or None."""
     own = container.spec.namespace("network")
     if container.spec.minicontainer.network.mode != "bridge" or not own or own.path:
         return None
