@@ -19,8 +19,10 @@ SECONDS = 60.0
 class Outcome:
     """What came of an attack with the wall down or up."""
 
-    command: str
+    typed: list[tuple[str, list[str]]]
+    """What was typed on the host, in order, each with the lines that it printed."""
     answer: Answer
+    """What the last of them printed."""
     worked: bool
 
 
@@ -38,16 +40,16 @@ def attack(lesson: Lesson, rootfs: Path, up: bool) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="lesson-") as folder:
         os.chmod(folder, 0o755)
         Path(folder, "secret").write_text("of the host")
+        os.symlink(rootfs, f"{folder}/rootfs")
 
         def fill(words: tuple[str, ...]) -> str:
-            return shlex.join(word.replace("{dir}", folder).replace("{rootfs}", str(rootfs)) for word in words)
+            return shlex.join(word.replace("{dir}", folder).replace("{rootfs}", "./rootfs") for word in words)
 
-        command = fill(("minicontainer", "run", *options(lesson, up), "{rootfs}", *lesson.attack.program))
+        container = ("minicontainer", "run", *options(lesson, up), "{rootfs}", *lesson.attack.program)
+        lines = [fill(words) for words in (lesson.attack.before, container, lesson.attack.host) if words]
+        if lesson.attack.before:
+            lines[0] += " &"
         with Shell(Path(folder)) as host:
-            if lesson.attack.before:
-                host.run(f"{{ {fill(lesson.attack.before)}; }} &")
-            lines = host.run(command, SECONDS)
-            if lesson.attack.host:
-                lines = host.run(fill(lesson.attack.host))
-            answer = Answer("\n".join(lines), "", host.status)
-    return Outcome(command, answer, lesson.attack.worked(answer))
+            typed = [(line, host.run(line, SECONDS)) for line in lines]
+            answer = Answer("\n".join(typed[-1][1]), "", host.status)
+    return Outcome(typed, answer, lesson.attack.worked(answer))

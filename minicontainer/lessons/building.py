@@ -15,7 +15,19 @@ import socket
 import struct
 
 from minicontainer.linux import proc
-from minicontainer.linux.mount import MS_PRIVATE, MS_REC, MS_SHARED, mount
+from minicontainer.linux.mount import (
+    AT_FDCWD,
+    AT_RECURSIVE,
+    MOUNT_ATTR_RDONLY,
+    MS_BIND,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SHARED,
+    OPEN_TREE_CLOEXEC,
+    mount,
+    mount_setattr,
+    open_tree,
+)
 from minicontainer.linux.process import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, setns, unshare
 
 IFF_UP, SIOCSIFFLAGS = 1, 0x8914  # netdevice(7)
@@ -43,6 +55,17 @@ def enter() -> None:
     mount(None, "/", None, MS_PRIVATE | MS_REC)  # cut off from the host,
     mount(None, "/", None, MS_SHARED | MS_REC)  # but as systemd leaves a host: see what that does to a careless child
     loopback_up()
+
+
+def protect(folder: str) -> None:
+    """In a stand-in: make the host's files read-only, but those below `folder`, the devices and the kernel's own."""
+    mount(folder, folder, None, MS_BIND)
+    change = {MOUNT_ATTR_RDONLY: ["/"], 0: [folder, "/dev", "/proc", "/sys"]}
+    for attribute, places in change.items():
+        for place in filter(os.path.isdir, places):
+            tree = open_tree(AT_FDCWD, place, OPEN_TREE_CLOEXEC)
+            mount_setattr(tree, AT_RECURSIVE, set=attribute, clear=0 if attribute else MOUNT_ATTR_RDONLY)
+            os.close(tree)
 
 
 def join(pid: int) -> None:

@@ -20,10 +20,8 @@ from minicontainer.lab import needs as lab
 from minicontainer.lessons import building, catalogue
 from minicontainer.lessons.expect import Failed
 from minicontainer.lessons.lesson import Lesson, run_options
-from minicontainer.lessons.needs import belongs_in_lab
+from minicontainer.lessons.needs import PROJECT, belongs_in_lab
 from minicontainer.lessons.subject import Subject
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -74,7 +72,7 @@ def check(lesson: Lesson, prefix: list[str], directory: str | None = None) -> Ve
 
 
 def _check(lesson: Lesson, prefix: list[str], directory: str | None) -> Verdict:
-    os.environ["PYTHONPATH"] = ":".join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    os.environ["PYTHONPATH"] = ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))
     try:
         building.enter()
         with Subject(prefix, directory) as subject:
@@ -94,7 +92,7 @@ def check_anywhere(lesson: Lesson, prefix: list[str], directory: Path) -> Verdic
         return check(lesson, prefix, str(directory))
     began = time.monotonic()
     words = [sys.executable, "-m", "minicontainer.lab", "--", sys.executable, "-m", "minicontainer.lessons"]
-    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    env = {**os.environ, "PYTHONPATH": PROJECT}
     done = subprocess.run(
         [*words, str(lesson.number), *prefix],
         cwd=directory,

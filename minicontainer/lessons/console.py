@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,10 @@ from types import TracebackType
 from typing import Self
 
 from minicontainer.lessons import building
+from minicontainer.lessons.needs import PROJECT
 
 ANYTHING = "…"
+BASH = ("bash", "--noprofile", "--norc")
 SECONDS = 60.0  # for one command
 
 
@@ -70,18 +73,14 @@ class Shell:
     `minicontainer` is this one; where there is no sudo, root's shell does without.
     """
 
-    def __init__(self, folder: Path, program: tuple[str, ...] = ("bash", "--noprofile", "--norc")) -> None:
+    def __init__(
+        self, folder: Path, program: tuple[str, ...] = BASH, enter: Callable[[], None] = building.enter
+    ) -> None:
         self.folder = folder
-        tools = folder / ".bin"
-        tools.mkdir(exist_ok=True)
-        package = Path(__file__).resolve().parents[2]
-        script(tools / "minicontainer", f'PYTHONPATH={package} exec {sys.executable} -m minicontainer "$@"')
-        if os.geteuid() == 0 and not shutil.which("sudo"):
-            script(tools / "sudo", 'exec "$@"')
-        self.environment = environment(tools, folder)
+        self.environment = environment(folder)
         self._process = subprocess.Popen(
             program, cwd=folder, env={**self.environment, "PS1": "", "TERM": "dumb"}, start_new_session=True,
-            preexec_fn=building.enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.status = 0
 
@@ -140,8 +139,13 @@ class Shell:
                     stream.close()
 
 
-def environment(tools: Path, folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """What its programs get: ours first in PATH, one language, containers that go with the folder."""
+    tools = folder / ".bin"
+    tools.mkdir(exist_ok=True)
+    script(tools / "minicontainer", f'PYTHONPATH={PROJECT} exec {sys.executable} -m minicontainer "$@"')
+    if os.geteuid() == 0 and not shutil.which("sudo"):
+        script(tools / "sudo", 'exec "$@"')
     env = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
     env |= {"LC_ALL": "C.UTF-8", "MINICONTAINER_ROOT": str(folder / ".state")}
     env.pop("BASH_ENV", None)

@@ -13,6 +13,7 @@ from minicontainer.lab import needs as lab
 from minicontainer.lessons.lesson import Lesson
 from minicontainer.linux import proc
 
+PROJECT = str(Path(__file__).resolve().parents[2])
 TOOL_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -79,6 +80,5 @@ def in_lab(*words: str) -> int:
     """Run `minicontainer lesson` with these words in the lab, on this terminal; its status."""
     from minicontainer.lab.session import run
 
-    package = str(Path(__file__).resolve().parents[2])
-    os.environ["PYTHONPATH"] = ":".join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    os.environ["PYTHONPATH"] = ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))
     return run([sys.executable, "-m", "minicontainer", "lesson", *words])

@@ -112,9 +112,8 @@ class Walk:
         for up in (False, True):
             print(style(f"\nThe wall is {'up' if up else 'down'}.", "bold"))
             outcome = attacks.attack(self.lesson, self.shell.folder / "rootfs", up)
-            print(f"{style('#', 'dim')} {outcome.command}")
-            rows = outcome.answer.output.splitlines()
-            print("\n".join(rows[:TALL] + (["…"] if len(rows) > TALL else [])))
+            for line, rows in outcome.typed:
+                print("\n".join([f"{style('#', 'dim')} {line}", *rows[:TALL], *(["…"] if len(rows) > TALL else [])]))
             print(style("✗ it got through", "red") if outcome.worked else style("✓ it was stopped", "green"))
 
     def _heading(self, title: str) -> None:
