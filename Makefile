@@ -44,6 +44,10 @@ lint: $(VENV)/dev ## linters and type checks
 bench: install ## compare the time to start a container with other tools'
 	@$(SUDO) $(VENV)/bin/python tests/bench.py
 
+.PHONY: lessons
+lessons: test-tools install ## try each lesson's check and attack on everything: docs/lessons.md
+	@$(SUDO) $(VENV)/bin/python -m tests.lessons.matrix
+
 .PHONY: rootfs
 rootfs: install ## fill ./rootfs (FROM=host: with this machine's own programs)
 	@$(VENV)/bin/minicontainer rootfs build rootfs --from $(FROM)

@@ -2,7 +2,7 @@
 
     python tests/suite.py [PART…]
 
-The parts are `lint`, `unit`, `root` (with sudo unless root), `vm` (in the lab's virtual machine)
+The parts are `lint`, `unit`, `root` (with sudo unless root), `lessons`, `vm` (in the lab's virtual machine)
 and `clients`. All of it must end within TIME; what has not by then is stopped and has failed.
 """
 
@@ -86,6 +86,8 @@ def checks() -> list[Check]:
         Check("lint", "mypy --strict", [sys.executable, "-m", "mypy"]),
         Check("unit", "unit tests", [*PYTEST, "tests/unit"]),
         Check("root", "tests on this kernel, as root", [*PYTEST, "tests/root"], as_root=True),
+        Check("lessons", "lessons on this kernel", [*PYTEST, "-m", "not limits", "tests/lessons"], as_root=True),
+        Check("lessons", "lessons in the lab", [*lab, *PYTEST, "--no-skips", "-m", "limits", "tests/lessons"]),
         Check("vm", "tests in the lab's virtual machine", [*lab, *PYTEST, "--no-skips", "tests/vm"]),
         Check("clients", "tests with other tools as clients", [*PYTEST, "tests/clients"], as_root=True),
     ]
