@@ -1,0 +1,61 @@
+"""Lesson 06: a writable layer over the root filesystem, which itself is never written."""
+
+from __future__ import annotations
+
+import os
+
+from minicontainer.lessons.expect import expect, like
+from minicontainer.lessons.inside import Inside
+from minicontainer.lessons.lesson import Attack, Lesson
+
+LAYER = "my_container.py, inside(): the overlay; lowerdir is only read, upperdir must be new"
+LEFT = "/left-behind"
+WHOLE = "/etc/passwd"
+LOG = 'mknod /the-log c 1 11 && { true >> /the-log && echo "opened for writing"; rm /the-log; }'
+"""Makes the kernel's log, /dev/kmsg, as a device in the new layer, and opens it."""
+
+
+def left_behind(inside: Inside) -> str:
+    """What a container that comes later finds of what one wrote before it."""
+    try:
+        return inside.ask("cat", LEFT).out
+    finally:
+        inside.ask("rm", "-f", LEFT)
+
+
+def check(inside: Inside) -> None:
+    """Everything can be changed, and the next container finds all as it was."""
+    own = inside.stat("/")
+    whose = "the host's" if own and os.path.samestat(own, os.stat("/")) else "its own"
+    expect("its root directory is", whose, "its own", "lesson 04; pivot_root(2)")  # or we would write on the host's
+    wrote = inside.ask("sh", "-c", f"echo written > {LEFT} && cat {LEFT}")
+    expect("the root can be written to: a file says", wrote.text or wrote.err, "written", LAYER)
+    expect("the next container finds of what was written", left_behind(inside), "", LAYER)
+    root = inside.mount("/")
+    expect("the root is of the type", root.fstype if root else "", "overlay", LAYER)
+    inside.ask("rm", WHOLE)
+    there = like("there", lambda seen: "root" in seen)
+    expect(f"what one container removes, {WHOLE}, is for the next", inside.ask("cat", WHOLE).text, there, LAYER)
+    refused = like("not opened", lambda seen: "opened" not in seen)
+    seen = inside.ask("sh", "-c", LOG).out
+    expect("the kernel's log, made as a device in the layer, is", seen, refused, LAYER + "; MS_NODEV, lesson 05")
+    before = {mount.id for mount in inside.host.mounts()}
+    inside.ask("true")
+    new = [mount.target for mount in inside.host.mounts() if mount.id not in before]
+    expect("on the host nothing stays mounted: new is", new, [], "MS_PRIVATE, lesson 03")
+
+
+LESSON = Lesson(
+    number=6,
+    name="layers",
+    title="Layers: the landlord's furniture",
+    step="a fresh layer over ROOTFS at each start",
+    check=check,
+    attack=Attack(
+        ("sh", "-c", "echo intruder > /etc/issue"),
+        told="The container leaves something in the root filesystem for whoever starts there next.",
+        host=("cat", "{rootfs}/etc/issue"),
+        succeeds="intruder",
+        down=("--volume", "{rootfs}/etc:/etc"),
+    ),
+)
