@@ -43,7 +43,6 @@ def inside(rootfs):
     kit.mount(rootfs, rootfs, flags=kit.MS_BIND)  # pivot_root(2) wants a mount
     kit.mount(None, rootfs, flags=kit.MS_REMOUNT | kit.MS_BIND | kit.MS_NODEV)
     windows(rootfs)
-    devices(rootfs + "/dev")
     os.chdir(rootfs)
     kit.pivot_root(".", ".")  # the old root now lies on the new one
     kit.umount(".", kit.MNT_DETACH)
@@ -52,32 +51,29 @@ def inside(rootfs):
 
 
 def windows(root):
-    """/proc and /sys: what can break the host read-only, what tells of it masked."""
+    """/proc, /sys and /dev: the kernel's windows, and what is dangerous behind them shut."""
     kit.mount("proc", root + "/proc", "proc", PLAIN)
     kit.mount("sysfs", root + "/sys", "sysfs", PLAIN | kit.MS_RDONLY)
-    for path in filter(os.path.exists, [root + path for path in READ_ONLY]):
-        show(path, path)
-    for path in filter(os.path.exists, [root + path for path in MASKED]):
-        show("/dev/null", path)
-
-
-def devices(dev):
-    """/dev: a few of the host's devices, links, and terminals. MS_NODEV: no others can be made there."""
-    kit.mount("tmpfs", dev, "tmpfs", PLAIN, "mode=755")
-    for name in DEVICES:
-        open(f"{dev}/{name}", "x").close()
-        show(f"/dev/{name}", f"{dev}/{name}")
-    os.mkdir(f"{dev}/pts")
-    kit.mount("devpts", f"{dev}/pts", "devpts", kit.MS_NOSUID | kit.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    kit.mount("tmpfs", root + "/dev", "tmpfs", PLAIN, "mode=755")
+    os.mkdir(root + "/dev/pts")
+    kit.mount("devpts", root + "/dev/pts", "devpts", kit.MS_NOSUID | kit.MS_NOEXEC, "ptmxmode=0666,mode=620")
     for name, target in LINKS.items():
-        os.symlink(target, f"{dev}/{name}")
+        os.symlink(target, f"{root}/dev/{name}")
+    for name in DEVICES:
+        open(f"{root}/dev/{name}", "x").close()
+        show(f"/dev/{name}", f"{root}/dev/{name}")
+    for path in READ_ONLY:
+        show(root + path, root + path)
+    for path in MASKED:
+        show("/dev/null", root + path)
 
 
 def show(source, target):
-    """Bind `source` at `target`, read-only. A device can still be written to, but not chmod-ed."""
-    kit.mount(source, target, flags=kit.MS_BIND)
-    kept = os.statvfs(target).f_flag & PLAIN
-    kit.mount(None, target, flags=kit.MS_REMOUNT | kit.MS_BIND | kit.MS_RDONLY | kept)
+    """Bind `source` at `target`, read-only, if that is there. (A device can be written to nevertheless.)"""
+    if os.path.exists(target):
+        kit.mount(source, target, flags=kit.MS_BIND)
+        kept = os.statvfs(target).f_flag & PLAIN
+        kit.mount(None, target, flags=kit.MS_REMOUNT | kit.MS_BIND | kit.MS_RDONLY | kept)
 
 
 def start(program):
