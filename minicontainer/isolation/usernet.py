@@ -18,7 +18,7 @@ import select
 
 from minicontainer.errors import MinicontainerError, StateError, UnsupportedError
 from minicontainer.isolation import ports
-from minicontainer.linux import proc, process
+from minicontainer.linux import net, proc, process
 from minicontainer.linux.programs import Job, Process, find_program, run
 from minicontainer.quickjson import line
 
@@ -46,7 +46,13 @@ END_MILLISECONDS = 2000
 
 def rootless_tool() -> str:
     """The helper that an ordinary user's container can have on this host, or an empty string."""
-    return "" if obstacle() else next(filter(find_program, TOOLS))
+    return "" if obstacle() else usable()[0]
+
+
+def usable() -> list[str]:
+    """The helpers that are installed and can work here: pasta takes the host's way out as its model."""
+    online = any(not route.length and route.device != "lo" for route in net.routes())
+    return [name for name in TOOLS if find_program(name) and (online or name != "pasta")]
 
 
 def obstacle() -> tuple[str, str] | None:
@@ -55,6 +61,8 @@ def obstacle() -> tuple[str, str] | None:
         return f"{' and '.join(TOOLS)} are not installed", "install the package passt"
     if not os.access(TUN, os.R_OK | os.W_OK):
         return f"{TUN} is not open to you", f"`sudo chmod 0666 {TUN}`"
+    if not usable():
+        return "this host has no default route, and pasta needs one", "connect it, or install slirp4netns"
     return None
 
 

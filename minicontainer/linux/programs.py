@@ -78,7 +78,10 @@ class Process:
             output = file.read().strip()
         if os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0:
             return ""
-        first = output.split("\n")[0] or "it gave no reason"
+        reasons = [
+            row for row in output.split("\n") if row and "syslog" not in row
+        ]  # pasta's complaint where there is none
+        first = reasons[0] if reasons else "it gave no reason"
         return f"`{' '.join(self.job.args)}` failed{blamed_line(self.job, output)}: {first}"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from minicontainer.linux import proc
-from tests.network import HOST, Place, other_host
+from tests.network import HOST, Place, empty_place, other_host
 from tests.support import command, environment, host_pid, wait_until
 
 pytestmark = [pytest.mark.requires("root", "userns", "command:setpriv"), pytest.mark.usefixtures("open_to_the_user")]
@@ -145,3 +145,12 @@ def test_a_closed_tun_device_is_named(own_rootfs: Path, state_root: Path) -> Non
     words = words_for("run", "--network", "bridge", own_rootfs, "true", tun=False)
     done = subprocess.run(words, env=environment(), capture_output=True, text=True)
     assert done.returncode == 125 and "/dev/net/tun" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.requires("command:pasta", "command:slirp4netns")
+def test_pasta_needs_a_way_out_and_slirp4netns_does_not(own_rootfs: Path, state_root: Path) -> None:
+    with empty_place() as offline:
+        for tool, expected in (("pasta", "no default route"), ("", "10.0.2.100/24")):
+            words = [*offline.enter, *words_for("run", own_rootfs, "ip", "addr", tool=tool)]
+            done = subprocess.run(words, env=environment(), capture_output=True, text=True)
+            assert done.returncode == 0 and expected in done.stdout + done.stderr, done.stderr
