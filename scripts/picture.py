@@ -21,9 +21,9 @@ QUESTIONS = (
     "grep CapEff /proc/self/status",
     "grep ^Seccomp: /proc/self/status",
     "ls /dev | wc -l",
-    "uname -r",
+    "cat /proc/sys/kernel/random/boot_id",
 )
-"""The last answer is the same on both sides, for the kernel is."""
+"""The last answer, what this start of the kernel is called, is the same on both sides: there is one kernel."""
 
 
 def answers(prefix: list[str]) -> list[str]:
