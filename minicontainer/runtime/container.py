@@ -166,7 +166,7 @@ def find(name: str) -> Container:
     for container in containers:
         if name in (container.id, container.spec.minicontainer.name):
             return container
-    matches = [container for container in containers if container.id.startswith(name)]
+    matches = [container for container in containers if name and container.id.startswith(name)]
     if len(matches) == 1:
         return matches[0]
     raise StateError(f"{len(matches)} containers match {name!r}" if matches else f"no such container: {name}")
