@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from minicontainer.spec import Seccomp
 
 
-def build_spec(options: Options, root: str, id: str) -> Spec:
+def build_spec(options: Options, root: str, id: str, make_sources: bool = True) -> Spec:
     """The description of the container `id` on the root filesystem `root`, as `options` ask for it.
 
-    Missing sources of volumes are made on the way, last. Raises UsageError, SpecError, StateError,
-    UnsupportedError; then nothing was made.
+    Missing sources of volumes are made on the way, last, if `make_sources`. Raises UsageError, SpecError,
+    StateError, UnsupportedError; then nothing was made.
     """
     checks.check(options)
     spec = Spec(root=Root(path=os.path.abspath(root)), mounts=defaults.mounts())
@@ -46,7 +46,8 @@ def build_spec(options: Options, root: str, id: str) -> Spec:
     device_nodes(spec, options)
     resources(spec, options)
     limits.check(spec.linux.resources)
-    mounts.make_sources(options.mounts)
+    if make_sources:
+        mounts.make_sources(options.mounts)
     return spec
 
 
@@ -247,7 +248,7 @@ def network(spec: Spec, o: Options) -> None:
 
 
 def default_network(spec: Spec, o: Options) -> str:
-    """Docker's bridge for root; an ordinary user has one only through a helper, and the lab's kernel lacks nftables."""
+    """Docker's bridge for root; an ordinary user has one only through a helper; in the lab it takes seconds to load."""
     if o.hardened:
         return "none"
     if spec.minicontainer.rootless:
@@ -280,4 +281,4 @@ def no_network(spec: Spec) -> tuple[str, ...]:
         from minicontainer.isolation.usernet import obstacle
 
         return obstacle() or ()
-    return ("the lab's kernel has no nftables",)
+    return ("in the lab a bridge takes some seconds to load", "--network bridge makes one")

@@ -30,16 +30,16 @@ def ports(text: str) -> list[Port]:
     if (colon and not ip) or (ip and not is_ip_address(ip)):
         raise Invalid(f"has no IP address before the ports: {ip!r}", SHAPE)
     first, last = port_range(inside)
-    host_first, host_last = port_range(outside) if outside else (0, 0)
+    host_first, host_last = port_range(outside) if outside.strip("0") else (0, 0)
     count, host_count = last - first + 1, host_last - host_first + 1
     protocol = protocol.lower()
-    if outside and count == 1 < host_count:
+    if host_first and count == 1 < host_count:
         return [
             Port(container_port=first, host_port=host_first, host_port_last=host_last, host_ip=ip, protocol=protocol)
         ]
-    if outside and count != host_count:
+    if host_first and count != host_count:
         raise Invalid(f"has {host_count} ports outside and {count} inside", "make the two ranges equally long")
-    step = 1 if outside else 0
+    step = 1 if host_first else 0
     return [
         Port(container_port=first + i, host_port=host_first + i * step, host_ip=ip, protocol=protocol)
         for i in range(count)
