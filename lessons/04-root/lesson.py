@@ -27,8 +27,9 @@ def root(inside: Inside) -> str:
 
 def old_roots(inside: Inside) -> list[str]:
     """Where in the container the host's root is mounted."""
-    hosts = [(mount.source, mount.root) for mount in inside.host.mounts() if mount.target == "/"]
-    return [mount.target for mount in inside.mounts() if (mount.source, mount.root) in hosts]
+    hosts = [mount for mount in inside.host.mounts() if mount.target == "/"]
+    what = {(mount.source, mount.super_options, mount.root) for mount in hosts}
+    return [mount.target for mount in inside.mounts() if (mount.source, mount.super_options, mount.root) in what]
 
 
 def check(inside: Inside) -> None:
