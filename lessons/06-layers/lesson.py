@@ -14,6 +14,11 @@ WHOLE = "/etc/passwd"
 LOG = 'mknod /the-log c 1 11 && { true >> /the-log && echo "opened for writing"; rm /the-log; }'
 """Makes the kernel's log, /dev/kmsg, as a device in the new layer, and opens it."""
 
+BY_HAND = """cd {rootfs} && mount -t tmpfs tmpfs {rootfs} && mkdir {rootfs}/upper {rootfs}/work {rootfs}/root
+mount -t overlay -o nodev,lowerdir=.,upperdir={rootfs}/upper,workdir={rootfs}/work overlay {rootfs}/root
+cd {rootfs}/root && pivot_root . mnt && umount -l mnt && exec "$@" """
+"""What the solution does, in the shell."""
+
 
 def left_behind(inside: Inside) -> str:
     """What a container that comes later finds of what one wrote before it."""
@@ -54,8 +59,9 @@ LESSON = Lesson(
     attack=Attack(
         ("sh", "-c", "echo intruder > /etc/issue"),
         told="The container leaves something in the root filesystem for whoever starts there next.",
-        host=("cat", "{rootfs}/etc/issue"),
+        host=("sh", "-c", "cat {rootfs}/etc/issue && rm {rootfs}/etc/issue"),
         succeeds="intruder",
         down=("--volume", "{rootfs}/etc:/etc"),
     ),
+    others={"unshare": f"unshare --mount --pid --fork --kill-child sh -c '{BY_HAND}' sh"},
 )
