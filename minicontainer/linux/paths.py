@@ -16,6 +16,7 @@ from minicontainer.linux.calls import Flags, check, libc, syscall
 from minicontainer.linux.files import mkdir
 
 SYS_OPENAT2 = 437
+MOST_LINKS = 40  # as many as the kernel follows
 
 
 class ResolveFlags(Flags):
@@ -61,10 +62,11 @@ def exists_in(root: int, path: str) -> bool:
     return True
 
 
-def make_in(root: int, path: str, directory: bool) -> int:
+def make_in(root: int, path: str, directory: bool, links: int = MOST_LINKS) -> int:
     """An O_PATH descriptor of `path` below `root`, made with the directories above it if need be.
 
-    What is made is a directory or an empty file; what exists is taken as it is.
+    What is made is a directory or an empty file; what exists is taken as it is. Of a symbolic link that
+    leads to nothing the target is made: an image's /etc/resolv.conf is often one.
     """
     try:
         return open_in(root, path)
@@ -74,7 +76,7 @@ def make_in(root: int, path: str, directory: bool) -> int:
     parent, _, name = path.rstrip("/").rpartition("/")
     if name in ("", ".", ".."):
         raise SpecError(f"{path!r} cannot be made below the container's root", "name a plain path")
-    above = make_in(root, parent or "/", directory=True)
+    above = make_in(root, parent or "/", True, links)
     try:
         if directory:
             mkdir(name, 0o755, above)
@@ -83,6 +85,16 @@ def make_in(root: int, path: str, directory: bool) -> int:
     except KernelError as error:
         if error.errno != errno.EEXIST:
             raise
+        if (target := link_at(above, name)) and links:
+            return make_in(root, os.path.join(parent or "/", target), directory, links - 1)
     finally:
         os.close(above)
     return open_in(root, path)
+
+
+def link_at(folder: int, name: str) -> str:
+    """What the symbolic link `name` says; empty if it is none."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return ""

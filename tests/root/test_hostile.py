@@ -182,6 +182,15 @@ def test_a_volume_by_way_of_a_link(
             check(minicontainer(*run), (fake, kind, destination))
 
 
+def test_a_link_to_nothing_is_no_trap(minicontainer: Run, root: Path) -> None:
+    """Honest images have such links, where their own init would make the target."""
+    (root / "etc" / "resolv.conf").unlink(missing_ok=True)
+    (root / "etc" / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    done = minicontainer("run", *NO_NETWORK, "--dns", "192.0.2.1", root, "cat", "/etc/resolv.conf")
+    assert "nameserver 192.0.2.1" in done.stdout, done.stderr
+    assert not (root / "run" / "systemd").exists()
+
+
 def test_a_passwd_that_never_ends(minicontainer: Run, root: Path) -> None:
     for name in ("passwd", "group"):
         with (root / "etc" / name).open("wb") as file:
