@@ -26,9 +26,15 @@ def skeleton() -> Path:
 @functools.cache
 def lessons() -> list[Lesson]:
     """All lessons, in order. Raises MinicontainerError for one that cannot be loaded."""
-    return [load(path.parent) for path in sorted(folder().glob("[0-9][0-9]-*/lesson.py"))]
+    return [load(place) for place in places()]
 
 
+def places() -> list[Path]:
+    """Their folders, in order."""
+    return [path.parent for path in sorted(folder().glob("[0-9][0-9]-*/lesson.py"))]
+
+
+@functools.cache
 def load(place: Path) -> Lesson:
     """The lesson in that folder."""
     path = place / "lesson.py"
@@ -49,9 +55,10 @@ def load(place: Path) -> Lesson:
 def find(number: int | str) -> Lesson:
     """The lesson with that number or name. Raises UsageError."""
     wanted = str(number)
-    for lesson in lessons():
-        if wanted in (lesson.name, lesson.folder.name) or (wanted.isdecimal() and int(wanted) == lesson.number):
-            return lesson
+    names = {f"{int(wanted):02}"} if wanted.isdecimal() else {wanted}
+    for path in places():
+        if names & {path.name, *path.name.split("-", 1)}:
+            return load(path)
     raise UsageError(f"there is no lesson {wanted}", "`minicontainer lesson list` names them all")
 
 

@@ -20,7 +20,7 @@ from minicontainer.lab import needs as lab
 from minicontainer.lessons import building, catalogue
 from minicontainer.lessons.expect import Failed
 from minicontainer.lessons.lesson import Lesson, run_options
-from minicontainer.lessons.needs import PROJECT, belongs_in_lab
+from minicontainer.lessons.needs import belongs_in_lab, python_path
 from minicontainer.lessons.subject import Subject
 
 
@@ -72,7 +72,7 @@ def check(lesson: Lesson, prefix: list[str], directory: str | None = None) -> Ve
 
 
 def _check(lesson: Lesson, prefix: list[str], directory: str | None) -> Verdict:
-    os.environ["PYTHONPATH"] = ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))
+    os.environ["PYTHONPATH"] = python_path()
     try:
         building.enter()
         with Subject(prefix, directory) as subject:
@@ -92,7 +92,7 @@ def check_anywhere(lesson: Lesson, prefix: list[str], directory: Path) -> Verdic
         return check(lesson, prefix, str(directory))
     began = time.monotonic()
     words = [sys.executable, "-m", "minicontainer.lab", "--", sys.executable, "-m", "minicontainer.lessons"]
-    env = {**os.environ, "PYTHONPATH": PROJECT}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     done = subprocess.run(
         [*words, str(lesson.number), *prefix],
         cwd=directory,
@@ -104,7 +104,8 @@ def check_anywhere(lesson: Lesson, prefix: list[str], directory: Path) -> Verdic
     try:
         verdict = Verdict(**json.loads(done.stdout.splitlines()[-1]))
     except (ValueError, TypeError, IndexError):
-        cause = done.stderr.strip().removeprefix("minicontainer lab: ") or f"status {done.returncode}"
+        said = done.stderr.strip() or f"status {done.returncode}"
+        cause = said.splitlines()[-1].removeprefix("minicontainer lab: ")
         raise MinicontainerError(f"the check in the lab came to no result: {cause}") from None
     verdict.seconds = time.monotonic() - began
     return verdict

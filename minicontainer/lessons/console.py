@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from minicontainer.lessons import building
-from minicontainer.lessons.needs import PROJECT
+from minicontainer.lessons.needs import python_path
 
 ANYTHING = "…"
 BASH = ("bash", "--noprofile", "--norc")
@@ -143,7 +144,9 @@ def environment(folder: Path) -> dict[str, str]:
     """What its programs get: ours first in PATH, one language, containers that go with the folder."""
     tools = folder / ".bin"
     tools.mkdir(exist_ok=True)
-    script(tools / "minicontainer", f'PYTHONPATH={PROJECT} exec {sys.executable} -m minicontainer "$@"')
+    script(
+        tools / "minicontainer", f'PYTHONPATH={shlex.quote(python_path())} exec {sys.executable} -m minicontainer "$@"'
+    )
     if os.geteuid() == 0 and not shutil.which("sudo"):
         script(tools / "sudo", 'exec "$@"')
     env = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}

@@ -42,6 +42,7 @@ class Keys:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("this needs a terminal", "`minicontainer lesson check` does without")
         self._fd = sys.stdin.fileno()
+        self._typed = b""
         self._before: list[Any] = []
         self._handlers: dict[int, Any] = {}
 
@@ -64,12 +65,16 @@ class Keys:
 
     def read(self, seconds: float | None = None) -> str:
         """The next key: a character, or right, left, up, down; "" if none came in time, "q" at the end of input."""
-        if not select.select([self._fd], [], [], seconds)[0]:
-            return ""
-        data = os.read(self._fd, 8)
-        if not data or data == b"\x04":
-            return "q"
-        return ARROWS.get(data, data[:1].decode(errors="replace"))
+        if not self._typed:
+            if not select.select([self._fd], [], [], seconds)[0]:
+                return ""
+            self._typed = os.read(self._fd, 64) or b"\x04"
+        for data, name in ARROWS.items():
+            if self._typed.startswith(data):
+                self._typed = self._typed[len(data) :]
+                return name
+        key, self._typed = self._typed[:1], self._typed[1:]
+        return "q" if key == b"\x04" else key.decode(errors="replace")
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.restore()

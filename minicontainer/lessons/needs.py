@@ -14,6 +14,7 @@ from minicontainer.lessons.lesson import Lesson
 from minicontainer.linux import proc
 
 PROJECT = str(Path(__file__).resolve().parents[2])
+CGROUP2 = "control groups of version 2 with "
 TOOL_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -24,7 +25,7 @@ def _root(_: str) -> str:
 def _cgroup2(controller: str) -> str:
     tops = [mount.target for mount in proc.mounts() if mount.fstype == "cgroup2"]
     there = proc.read(f"{tops[0]}/cgroup.controllers").split() if tops else []
-    return "" if tops and (not controller or controller in there) else f"cgroup v2 with the controller {controller}"
+    return "" if tops and (not controller or controller in there) else f"{CGROUP2}{controller}"
 
 
 def _userns(_: str) -> str:
@@ -69,6 +70,10 @@ def belongs_in_lab(lesson: Lesson) -> str:
     lacks = missing(lesson)
     if not lacks:
         return ""
+    controllers = [lack.removeprefix(CGROUP2) for lack in lacks if lack.startswith(CGROUP2)]
+    lacks = [lack for lack in lacks if not lack.startswith(CGROUP2)] + [CGROUP2 + ", ".join(controllers)] * bool(
+        controllers
+    )
     text = f"lesson {lesson.label} needs {' and '.join(lacks)}"
     if lab.inside():
         raise UnsupportedError(f"{text}, which the lab does not have", "use a machine that has it")
@@ -76,9 +81,14 @@ def belongs_in_lab(lesson: Lesson) -> str:
     return text
 
 
+def python_path() -> str:
+    """PYTHONPATH with which any Python of ours finds this package."""
+    return ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))
+
+
 def in_lab(*words: str) -> int:
     """Run `minicontainer lesson` with these words in the lab, on this terminal; its status."""
     from minicontainer.lab.session import run
 
-    os.environ["PYTHONPATH"] = ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))
+    os.environ["PYTHONPATH"] = python_path()
     return run([sys.executable, "-m", "minicontainer", "lesson", *words])

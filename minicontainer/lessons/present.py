@@ -21,7 +21,7 @@ from minicontainer.lessons.console import BASH, Shell
 from minicontainer.lessons.deck import Deck, draw, rendered
 from minicontainer.lessons.keys import Ended, Keys
 from minicontainer.lessons.lesson import Lesson, run_options
-from minicontainer.lessons.needs import PROJECT, belongs_in_lab, in_lab
+from minicontainer.lessons.needs import belongs_in_lab, in_lab, python_path
 from minicontainer.lessons.walk import place
 
 FORWARD, BACK = ("right", "down", " ", "n", "\n", "\r"), ("left", "up", "p", "b", "\x7f")
@@ -42,7 +42,7 @@ def run(lesson: Lesson, plain: bool, here: bool) -> int:
         return in_lab(*words)
     with place() as folder:
         program = [*OWN_PROCESSES, sys.executable, "-m", "minicontainer", "lesson", *words]
-        env = {**os.environ, "PYTHONPATH": PROJECT, "TMPDIR": str(folder)}
+        env = {**os.environ, "PYTHONPATH": python_path(), "TMPDIR": str(folder)}
 
         def enter() -> None:
             building.enter()

@@ -26,7 +26,7 @@ from minicontainer.lessons.inside import Inside
 from minicontainer.linux import proc
 
 LIFE = 300  # seconds, after which a program that was forgotten ends by itself
-START_SECONDS = 10.0
+START_SECONDS = 5.0
 END_SECONDS = 3.0
 LONGEST = 1 << 20  # bytes of output that are kept
 
@@ -163,9 +163,9 @@ def find(words: list[str], since: int = 0) -> int:
 def shortened(text: str) -> str:
     """What a program said at its end; of a Python traceback just the last line in the learner's files and the error."""
     lines = [line for line in text.rstrip().splitlines() if line.strip()]
-    if not any(line.startswith("Traceback ") for line in lines):
+    places = [found.groups() for line in lines if (found := re.match(r'  File "(.+)", line (\d+)', line))]
+    if not places:
         return "\n".join(lines[-3:])
-    places = [found.groups() for line in lines if (found := re.match(r'  File "(.+)", line (\d+), in ', line))]
     own = [place for place in places if place[0].endswith("/my_container.py")] or places[-1:]
     told = []
     for path, number in own[-1:]:
