@@ -74,6 +74,19 @@ def test_installed_command_makes_and_runs_a_rootfs(installed: Path, tmp_path: Pa
     assert ran.returncode == 42
 
 
+def test_installed_command_has_the_lessons(installed: Path, tmp_path: Path) -> None:
+    clean = {"PATH": os.environ["PATH"], "XDG_STATE_HOME": str(tmp_path)}
+
+    def lesson(*words: str) -> str:
+        done = subprocess.run([installed, "lesson", *words], cwd=tmp_path, env=clean, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    assert len(lesson("list").splitlines()) == len(list((CHECKOUT / "lessons").glob("*/lesson.py")))
+    assert "my_container.py" in lesson("begin", "box")
+    assert "00 process: not yet" in lesson("check", "0")
+    assert lesson("show", "0").startswith("# 00  ")
+
+
 def test_installed_package_is_not_the_checkout(installed: Path) -> None:
     where = "import minicontainer; print(minicontainer.__file__)"
     found = subprocess.run([installed.parent / "python", "-I", "-c", where], capture_output=True, text=True, check=True)
