@@ -14,9 +14,9 @@ WHOLE = "/etc/passwd"
 LOG = 'mknod /the-log c 1 11 && { true >> /the-log && echo "opened for writing"; rm /the-log; }'
 """Makes the kernel's log, /dev/kmsg, as a device in the new layer, and opens it."""
 
-BY_HAND = """cd {rootfs} && mount -t tmpfs tmpfs {rootfs} && mkdir {rootfs}/upper {rootfs}/work {rootfs}/root
-mount -t overlay -o nodev,lowerdir=.,upperdir={rootfs}/upper,workdir={rootfs}/work overlay {rootfs}/root
-cd {rootfs}/root && pivot_root . mnt && umount -l mnt && exec "$@" """
+BY_HAND = """cd {rootfs} && mount -t tmpfs tmpfs /tmp && mkdir /tmp/upper /tmp/work /tmp/root
+mount -t overlay -o nodev,lowerdir=.,upperdir=/tmp/upper,workdir=/tmp/work overlay /tmp/root
+cd /tmp/root && pivot_root . mnt && umount -l mnt && exec "$@" """
 """What the solution does, in the shell."""
 
 

@@ -62,14 +62,14 @@ def inside(rootfs):
 
 
 def layer(rootfs):
-    """An empty layer over rootfs, in memory: where the two are one. MS_NODEV: no device can be made there."""
-    os.chdir(rootfs)  # "." stays this folder when something is mounted on it
-    kit.mount("tmpfs", rootfs, "tmpfs")
+    """An empty layer over rootfs, in memory: where the two are one. MS_NODEV: no device opens there."""
+    os.chdir(rootfs)  # "." stays this folder, even if the tmpfs covers it
+    kit.mount("tmpfs", "/tmp", "tmpfs")
     for name in ("upper", "work", "root"):
-        os.mkdir(f"{rootfs}/{name}")
-    options = f"lowerdir=.,upperdir={rootfs}/upper,workdir={rootfs}/work"
-    kit.mount("overlay", f"{rootfs}/root", "overlay", kit.MS_NODEV, options)
-    return f"{rootfs}/root"
+        os.mkdir(f"/tmp/{name}")
+    options = "lowerdir=.,upperdir=/tmp/upper,workdir=/tmp/work"
+    kit.mount("overlay", "/tmp/root", "overlay", kit.MS_NODEV, options)
+    return "/tmp/root"
 
 
 def windows(root):
