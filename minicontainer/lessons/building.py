@@ -15,6 +15,7 @@ import socket
 import struct
 
 from minicontainer.linux import proc
+from minicontainer.linux.capability import capget, names
 from minicontainer.linux.mount import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -46,9 +47,14 @@ def hosts() -> list[dict[str, int]]:
     return [*_hosts, namespaces()]
 
 
+def allowed() -> bool:
+    """Whether this process may make one: root, and not in a container that has taken its powers."""
+    return os.geteuid() == 0 and "CAP_SYS_ADMIN" in names(capget()[0])
+
+
 def enter() -> None:
     """Move this process into one, if it may. Its children are in there too."""
-    if os.geteuid() != 0:
+    if not allowed():
         return
     _hosts.append(namespaces())
     unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
@@ -70,7 +76,7 @@ def protect(folder: str) -> None:
 
 def join(pid: int) -> None:
     """Move this process into the one that process `pid` is in."""
-    if os.geteuid() != 0:
+    if not allowed():
         return
     kinds = {"uts": CLONE_NEWUTS, "ipc": CLONE_NEWIPC, "net": CLONE_NEWNET, "mnt": CLONE_NEWNS}
     doors = {kind: os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds}

@@ -24,13 +24,13 @@ def begin(folder: Path) -> list[str]:
             f"{target} is there already", "`minicontainer lesson reset N` takes it back to a lesson's beginning"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        progress.make_folder(folder)
         for path in sorted(catalogue.skeleton().glob("*.py")):
             shutil.copyfile(path, folder / path.name)
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}", "choose a folder that you may write to") from None
     make_rootfs(folder / "rootfs")
-    give_away(folder)
+    progress.hand_over(folder, *folder.glob("*.py"))
     with progress.changing() as state:
         state.directory = str(folder.resolve())
     return [
@@ -47,14 +47,6 @@ def make_rootfs(folder: Path) -> None:
     rootfs.build(str(folder), "busybox" if shutil.which("busybox") else "host")
 
 
-def give_away(folder: Path) -> None:
-    """With sudo, the files belong to whoever typed it; they are to be edited."""
-    owner = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and all(map(str.isdecimal, owner)):
-        for path in (folder, *folder.glob("*.py")):
-            os.chown(path, int(owner[0]), int(owner[1]))
-
-
 def find(file: Path | None) -> Path:
     """The learner's file: the one named, the one in this folder, or the one that was begun. Raises UsageError."""
     if file is not None:
@@ -69,18 +61,24 @@ def find(file: Path | None) -> Path:
 
 
 def rootfs_of(file: Path) -> Path:
-    """The root filesystem beside a learner's file; made if it is missing."""
-    folder = file.parent / "rootfs"
-    if not (folder / "bin").is_dir():
-        make_rootfs(folder)
+    """The root filesystem beside a learner's file, or the one that was begun with; made if there is none."""
+    begun = progress.load().directory
+    places = [file.parent, Path.cwd(), *([Path(begun)] if begun else [])]
+    for folder in places:
+        if (folder / "rootfs/bin").is_dir():
+            return folder / "rootfs"
+    folder = progress.place() / "rootfs"
+    make_rootfs(folder)
     return folder
 
 
 def keep(lesson: Lesson, file: Path) -> None:
     """After a success: the file as it is now is where the next lesson begins."""
     folder = progress.place() / "passed"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, folder / f"{lesson.number:02}.py")
+    progress.make_folder(folder)
+    kept = folder / f"{lesson.number:02}.py"
+    shutil.copyfile(file, kept)
+    progress.hand_over(kept)
 
 
 def reset(lesson: Lesson, file: Path) -> str:
@@ -94,7 +92,7 @@ def reset(lesson: Lesson, file: Path) -> str:
         number += 1
     os.replace(file, backup)
     shutil.copyfile(source, file)
-    give_away(file.parent)
+    progress.hand_over(file)
     whose = "your own" if source in own else "the skeleton" if source.parent == catalogue.skeleton() else "the solution"
     which = (
         "" if whose == "the skeleton" else f" after lesson {source.stem if source in own else source.parent.name[:2]}"

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Host:
     """The host, or the stand-in that this process is in: what the container should not share."""
 
-    pid = os.getpid()
+    @property
+    def pid(self) -> int:
+        return os.getpid()
 
     def ns(self, kind: str) -> int:
         """The inode number of a namespace: uts, pid, mnt, net, ipc, user, cgroup, time."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from minicontainer.errors import UnsupportedError
 from minicontainer.lab import needs as lab
+from minicontainer.lessons import building
 from minicontainer.lessons.lesson import Lesson
 from minicontainer.linux import proc
 
@@ -19,7 +20,7 @@ TOOL_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _root(_: str) -> str:
-    return "" if os.geteuid() == 0 else "root"
+    return "" if building.allowed() else "root" if os.geteuid() else "root with all its powers"
 
 
 def _cgroup2(controller: str) -> str:

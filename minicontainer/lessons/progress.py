@@ -62,13 +62,34 @@ class Progress:
 
 def place() -> Path:
     """The folder of the file. With sudo it is that of the user who typed it."""
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
+    if behind := sudo():
         try:
-            return Path(pwd.getpwuid(int(os.environ["SUDO_UID"])).pw_dir, ".local/state/minicontainer")
+            return Path(pwd.getpwuid(behind[0]).pw_dir, ".local/state/minicontainer")
         except KeyError:
             pass
     state = os.environ.get("XDG_STATE_HOME", "")
     return Path(state if state.startswith("/") else Path.home() / ".local/state", "minicontainer")
+
+
+def sudo() -> tuple[int, int] | None:
+    """User and group of whoever typed sudo; None without it."""
+    ids = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    return (int(ids[0]), int(ids[1])) if os.geteuid() == 0 and all(map(str.isdecimal, ids)) else None
+
+
+def hand_over(*paths: Path) -> None:
+    """With sudo, what is made belongs to whoever typed it."""
+    if behind := sudo():
+        for path in paths:
+            os.chown(path, *behind)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in, for that user."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        hand_over(path)
 
 
 def load() -> Progress:
@@ -106,7 +127,7 @@ def changing() -> Iterator[Progress]:
     """The progress, to be changed; it is written at the end. Two at a time wait for each other."""
     folder = place()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise MinicontainerError(
@@ -131,10 +152,7 @@ def save(folder: Path, lock: int, progress: Progress) -> None:
         json.dump(asdict(progress), file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    if os.geteuid() == 0:
-        owner = folder.parent.stat()
-        for path in (folder, new):
-            os.chown(path, owner.st_uid, owner.st_gid)
+    hand_over(new)
     os.replace(new, folder / "lessons.json")
     os.fsync(lock)
 

@@ -118,12 +118,16 @@ class Subject:
     def stop(self) -> None:
         """End everything that was started: first the program, so that the subject can clear up after it."""
         for process, pid in self._started:
+            group = Inside(self, pid).cgroup() if pid else ""
             if pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=END_SECONDS)
             _kill(process)
+            if group:
+                with suppress(OSError):  # it is in use, or gone already: a careful subject removes its own
+                    os.rmdir(group)
         self._started.clear()
 
     def _popen(self, words: list[str]) -> subprocess.Popen[bytes]:

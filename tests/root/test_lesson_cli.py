@@ -458,3 +458,12 @@ def test_an_ordinary_user_is_checked_in_the_lab(
     assert done.returncode == 0, done
     assert "01 hostname: passed" in done.stdout
     assert "needs root: it is checked in the lab" in done.stderr
+
+
+def test_with_sudo_the_files_are_the_users(tmp_path: Path, minicontainer: Run) -> None:
+    """SUDO_UID is an id without an account here, so the progress goes to HOME; who owns it is what counts."""
+    env = environment(SUDO_UID="61234", SUDO_GID="61234", XDG_STATE_HOME=str(tmp_path / "a/b"))
+    assert minicontainer("lesson", "begin", tmp_path / "desk", env=env).returncode == 0
+    assert minicontainer("lesson", "check", "0", env=env, cwd=tmp_path / "desk").returncode == 1
+    made = ["desk", "desk/my_container.py", "desk/kit.py", "a", "a/b", "a/b/minicontainer/lessons.json"]
+    assert {name: (tmp_path / name).stat().st_uid for name in made} == dict.fromkeys(made, 61234)
