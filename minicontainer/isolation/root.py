@@ -23,7 +23,7 @@ from __future__ import annotations
 import errno
 import os
 
-from minicontainer.errors import KernelError
+from minicontainer.errors import KernelError, UnsupportedError
 from minicontainer.isolation.feature import Feature
 from minicontainer.isolation.namespaces import NamespaceFeature
 from minicontainer.isolation.user import as_root_inside, namespace_with
@@ -189,6 +189,13 @@ def idmapped(container: Container) -> int:
     namespace = namespace_with(linux.uid_mappings, linux.gid_mappings)
     try:
         mount.mount_setattr(tree, 0, set=mount.MOUNT_ATTR_IDMAP, userns=namespace)
+    except KernelError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise UnsupportedError(
+            f"the file system of {container.root} cannot show its files under other owners, as a user namespace needs",
+            "put the root filesystem on ext4, xfs or btrfs, or use --userns host",
+        ) from None
     finally:
         os.close(namespace)
     return tree

@@ -11,6 +11,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -182,7 +183,7 @@ def test_the_interpreter_is_out_of_reach(
     process = start(hostile_image, entry)
     output, complaint = process.communicate(timeout=10)
     assert "armed" not in output
-    assert process.returncode == 126
+    assert process.returncode in (126, 128 + signal.SIGSEGV)  # not everywhere can it be a loader, even of nothing
     assert complaint == ""
     assert interpreter.read_bytes() == before
 
