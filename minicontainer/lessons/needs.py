@@ -82,6 +82,15 @@ def belongs_in_lab(lesson: Lesson) -> str:
     return text
 
 
+def stage(lesson: Lesson) -> str:
+    """Why the lesson is shown in the lab: what `belongs_in_lab` says, or that no stand-in for the host can be had."""
+    reason = belongs_in_lab(lesson)
+    if not reason and not building.allowed():
+        lab.check_host()
+        reason = f"lesson {lesson.label} has commands of root's"
+    return reason
+
+
 def python_path() -> str:
     """PYTHONPATH with which any Python of ours finds this package."""
     return ":".join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))

@@ -21,7 +21,7 @@ from minicontainer.lessons.console import BASH, Shell
 from minicontainer.lessons.deck import Deck, draw, rendered
 from minicontainer.lessons.keys import Ended, Keys
 from minicontainer.lessons.lesson import Lesson, run_options
-from minicontainer.lessons.needs import belongs_in_lab, in_lab, python_path
+from minicontainer.lessons.needs import in_lab, python_path, stage
 from minicontainer.lessons.walk import place
 
 FORWARD, BACK = ("right", "down", " ", "n", "\n", "\r"), ("left", "up", "p", "b", "\x7f")
@@ -36,9 +36,8 @@ def run(lesson: Lesson, plain: bool, here: bool) -> int:
     if here:
         return present(lesson, Path.cwd(), plain)
     Keys()  # a terminal is needed, and better to say so first
-    reason = belongs_in_lab(lesson)
-    if reason or os.geteuid() != 0:
-        note(f"{reason or 'it takes root'}: this is the lab")
+    if reason := stage(lesson):
+        note(f"{reason}: this is the lab")
         return in_lab(*words)
     with place() as folder:
         program = [*OWN_PROCESSES, sys.executable, "-m", "minicontainer", "lesson", *words]

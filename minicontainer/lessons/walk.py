@@ -17,7 +17,7 @@ from minicontainer.cli.output import console, note
 from minicontainer.lessons import attacks, desk, progress, text
 from minicontainer.lessons.console import Shell, commands
 from minicontainer.lessons.lesson import Lesson, run_options
-from minicontainer.lessons.needs import belongs_in_lab, in_lab
+from minicontainer.lessons.needs import in_lab, stage
 from minicontainer.lessons.report import style
 
 TALL = 14  # lines of an attack's output that are shown
@@ -33,7 +33,7 @@ def run(lesson: Lesson, record: bool = True) -> int:
     if record:
         with progress.changing() as state:
             state.of(lesson.number)
-    if reason := belongs_in_lab(lesson):
+    if reason := stage(lesson):
         note(f"{reason}: this is the lab")
         return in_lab("run", str(lesson.number), "--here")
     with place() as folder, Shell(folder) as shell:
@@ -82,6 +82,7 @@ class Walk:
         if block.kind == "console":
             for command in commands(block.text):
                 self._command(command.prompt, command.text)
+            print()
         elif block.kind == "reveal":
             self._predict()
         else:
@@ -115,10 +116,11 @@ class Walk:
             for line, rows in outcome.typed:
                 print("\n".join([f"{style('#', 'dim')} {line}", *rows[:TALL], *(["…"] if len(rows) > TALL else [])]))
             print(style("✗ it got through", "red") if outcome.worked else style("✓ it was stopped", "green"))
+        print()
 
     def _heading(self, title: str) -> None:
         width = min(self._screen.width, 100)
-        print(f"\n{style(f'── {title} '.ljust(width, '─'), 'bold')}\n")
+        print(f"{style(f'── {title} '.ljust(width, '─'), 'bold')}\n")
 
     def _markdown(self, source: str) -> None:
         if self._alone:

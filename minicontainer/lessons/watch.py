@@ -76,7 +76,7 @@ class Watch:
         self.passed = verdict.passed
         print("\n".join(report.verdict_lines(self.lesson, verdict)))
         if self.passed:
-            print("\nThis lesson is done. Look around, take a hint to compare with; `n` begins the next one.")
+            print("\nDone. `h` has hints to compare with, `n` begins the next lesson.")
 
     def next(self) -> None:
         """The next lesson, if this one is done."""
