@@ -32,9 +32,11 @@ FORWARDED = (
 """Signals sent to us that are meant for the container."""
 
 IMPATIENCE = 3
-"""So many interrupts, and the container is killed. Process 1 ignores those that it has no handler for: pid_namespaces(7)."""
+"""So many interrupts, and the container is killed: process 1 ignores what it has no handler for. pid_namespaces(7)."""
 
 CHUNK = 1 << 16
+AT_MOST_LEFT = 64
+"""So many reads empty a pty: the kernel keeps some kilobytes, and gives a page at a time."""
 
 
 def supervise(pidfd: int, terminal: Terminal | None, signals: Signals) -> int:
@@ -164,11 +166,12 @@ class Terminal:
         return bool(data)
 
     def drain(self) -> None:
-        """Carry what the container wrote before it ended."""
+        """Carry what the container wrote before it ended; not what others, whom it has left behind, go on to write."""
         os.set_blocking(self.master, False)
         try:
-            while self.carry(self.master, 1):
-                pass
+            for _ in range(AT_MOST_LEFT):
+                if not self.carry(self.master, 1):
+                    break
         except BlockingIOError:
             pass
 
