@@ -81,6 +81,10 @@ class Call:
 
 
 observer: Callable[[Call], Any] | None = None
+executed: Callable[[int], None] | None = None
+"""Told by the parent how the one call went that no gate sees, the trampoline's execve: 0, or its errno."""
+leaving: Callable[[], None] | None = None
+"""Called by the container's first process when it ends before its exec."""
 current_feature = ""
 
 

@@ -122,9 +122,7 @@ class MountAttr(ctypes.Structure):
 
 
 @syscall
-def mount_setattr(
-    tree: int, flags: int, set: int = 0, clear: int = 0, propagation: int = 0, userns: int = 0
-) -> None:
+def mount_setattr(tree: int, flags: int, set: int = 0, clear: int = 0, propagation: int = 0, userns: int = 0) -> None:
     """Change attributes of the mount held by `tree`; with AT_RECURSIVE also below it: mount_setattr(2), Linux 5.12.
 
     `set` and `clear` are MOUNT_ATTR_*, `propagation` one of MS_PRIVATE, MS_SLAVE, …; with

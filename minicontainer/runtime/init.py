@@ -52,6 +52,8 @@ def init(container: Container, features: list[Feature]) -> None:
     except BaseException as error:
         container.channel.send_error(error)
     finally:
+        if calls.leaving:
+            calls.leaving()
         os._exit(125)
 
 
