@@ -181,10 +181,11 @@ def device_nodes(spec: Spec, o: Options) -> None:
     linux.resources.devices = [DeviceRule(allow=o.privileged), *rules, *o.device_cgroup_rule]
     asked = (devices.of_host() if o.privileged else []) + asked
     if spec.namespace("user"):
-        # Nobody may make device nodes in a user namespace, but the host's own can be bound.
+        # Nobody may make device nodes in a user namespace, but the host's own can be bound. (Read only is the
+        # node, its mode and owner; not the device.)
         bound = {inside: host for host, inside, _ in o.device}
         spec.mounts += [
-            Mount(destination=node.path, type="bind", source=devices.source(node.path, bound), options=["bind"])
+            Mount(destination=node.path, type="bind", source=devices.source(node.path, bound), options=["bind", "ro"])
             for node in asked
         ]
         return

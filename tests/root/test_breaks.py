@@ -496,12 +496,13 @@ def test_a_replaced_dev_null_masks_nothing_less(minicontainer: Run, root: Path, 
     assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
 
 
-def test_a_mask_is_not_a_handle_on_the_hosts_device(minicontainer: Run, root: Path) -> None:
-    """It is the host's own /dev/null that lies over /proc/keys, and root inside is root."""
+@pytest.mark.parametrize("options", [(), ("--userns", "0:0:65536")], ids=["default", "root is root"])
+def test_no_mask_is_a_handle_on_the_hosts_device(minicontainer: Run, root: Path, options: tuple[str, ...]) -> None:
+    """It is the host's own /dev/null that lies over /proc/keys; in a user namespace, that is in /dev, too."""
     before = os.stat("/dev/null")
-    script = "chmod 600 $0; chown 1 $0; touch -t 200001010000 $0; mv $0 /tmp/x; rm $0"
-    place = next(path for path in MASKED if os.path.exists(path))
-    minicontainer("run", *NO_NETWORK, root, "/bin/sh", "-c", script, place)
+    places = [path for path in MASKED if os.path.exists(path)] + (["/dev/null"] if options else [])
+    script = "for f; do chmod 600 $f; chown 1 $f; touch -t 200001010000 $f; mv $f /tmp/x; rm $f; done"
+    minicontainer("run", *NO_NETWORK, *options, root, "/bin/sh", "-c", script, "sh", *places)
     after = os.stat("/dev/null")
     assert (after.st_mode, after.st_uid, after.st_mtime) == (before.st_mode, before.st_uid, before.st_mtime)
 
