@@ -80,7 +80,7 @@ def users(pid):
 
 def inside(rootfs):
     """In the child, before the program: build the walls, from the foundation up."""
-    os.chdir(rootfs)  # while we still are who may go there
+    os.chdir(rootfs)  # while we still are who may go there; "." stays this folder, even if a tmpfs covers it
     if ROOT:
         os.setgroups([])
     os.setgid(0)
