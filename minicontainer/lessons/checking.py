@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from minicontainer.lessons.expect import Failed
 from minicontainer.lessons.lesson import Lesson, run_options
 from minicontainer.lessons.needs import belongs_in_lab, python_path
 from minicontainer.lessons.subject import Subject
+from minicontainer.linux.process import LIBC_SIGNALS, default_action
 
 
 @dataclass
@@ -73,6 +75,7 @@ def check(lesson: Lesson, prefix: list[str], directory: str | None = None) -> Ve
 
 def _check(lesson: Lesson, prefix: list[str], directory: str | None) -> Verdict:
     os.environ["PYTHONPATH"] = python_path()
+    attend()
     try:
         building.enter()
         with Subject(prefix, directory) as subject:
@@ -84,6 +87,18 @@ def _check(lesson: Lesson, prefix: list[str], directory: str | None) -> Verdict:
         return Verdict(False, "the check can be made", "no error", error.cause, error.remedy)
     except (OSError, subprocess.SubprocessError) as error:  # the process ended while it was looked at, say
         return Verdict(False, "the container runs while it is looked at", "a running process", str(error), "")
+
+
+def attend() -> None:
+    """Ignore no signal that our own parent ignored: it would be passed on to the subject, who cannot know.
+
+    The C library has two for itself, and ignores them in what posix_spawn(3) starts, `make` for one.
+    """
+    for number in signal.valid_signals():
+        if number != signal.SIGPIPE and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for number in LIBC_SIGNALS:
+        default_action(number)
 
 
 def check_anywhere(lesson: Lesson, prefix: list[str], directory: Path) -> Verdict:
