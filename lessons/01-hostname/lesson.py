@@ -16,7 +16,7 @@ def check(inside: Inside) -> None:
     )
     look = "my_container.py, inside(): sethostname(2)"
     expect("it has a hostname of its own", inside.hostname(), other_than(name), look)
-    expect("another program in the container sees such a name", inside.ask("hostname").text, other_than(name), look)
+    expect("another program in the container sees one, too", inside.ask("hostname").text, other_than(name), look)
     inside.ask("hostname", "intruder")
     expect("when the container changes its hostname, the host keeps its own", inside.host.hostname(), name, look)
 

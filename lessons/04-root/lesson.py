@@ -35,17 +35,18 @@ def old_roots(inside: Inside) -> list[str]:
 def check(inside: Inside) -> None:
     """Its root is its own, the old one is gone, and nobody climbs out."""
     expect("its root directory is its own", root(inside), "its own", INSIDE + "kit.pivot_root; pivot_root(2)")
-    expect("the old root is not mounted inside any more: it is at", old_roots(inside), [], INSIDE + "kit.umount")
+    nowhere = like("nowhere", lambda seen: not seen)
+    expect("the old root is not mounted in it any more", old_roots(inside), nowhere, INSIDE + "kit.umount")
     with tempfile.NamedTemporaryFile("w", prefix="secret-") as file:
         file.write(SECRET)
         file.flush()
         read = inside.ask("sh", "-c", ESCAPE, file.name).out
     nothing = like("nothing of the host's", lambda seen: SECRET not in seen)
-    expect("whoever climbs out of a chroot finds", read, nothing, INSIDE + "pivot_root(2) instead of chroot(2)")
+    expect("nobody climbs out of it as out of a chroot", read, nothing, INSIDE + "pivot_root(2) instead of chroot(2)")
     mounted = like("a mount, as pivot_root(2) needs it", bool)
-    expect("its root directory is", inside.mount("/"), mounted, INSIDE + "kit.mount(rootfs, rootfs, …)")
+    expect("its root directory is a mount", inside.mount("/"), mounted, INSIDE + "kit.mount(rootfs, rootfs, …)")
     proc = inside.mount("/proc")
-    expect("a proc file system is at its /proc", proc.fstype if proc else "", "proc", INSIDE + 'rootfs + "/proc"')
+    expect("it has a /proc", proc.fstype if proc else "", "proc", INSIDE + 'rootfs + "/proc"')
 
 
 LESSON = Lesson(

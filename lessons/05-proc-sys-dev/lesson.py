@@ -30,21 +30,23 @@ def check(inside: Inside) -> None:
     """What is dangerous cannot be written, what is secret not read, and no device but the harmless ones opened."""
     sys = inside.mount("/sys")
     expect("/sys is a sysfs", sys.fstype if sys else "", "sysfs", PLACE + 'rootfs + "/sys"')
-    expect("/sys is read-only: its options", sys.options.split(",") if sys else [], containing("ro"), "MS_RDONLY")
+    options = sys.options.split(",") if sys else []
+    expect("/sys is read-only", options, containing("ro"), PLACE + "MS_RDONLY; `mount` shows the options")
     refused = like("not opened", lambda seen: "opened" not in seen)
-    expect("/proc/sys is read-only: core_pattern is", inside.ask("sh", "-c", KNOB).out, refused, PLACE + "/proc/sys")
-    look = PLACE + "/dev/null on top of it; proc(5)"
-    expect("/proc/timer_list is masked: bytes in it", len(inside.read("/proc/timer_list")), 0, look)
+    expect("/proc/sys/kernel/core_pattern is read-only", inside.ask("sh", "-c", KNOB).out, refused, PLACE + "/proc/sys")
+    size = len(inside.read("/proc/timer_list"))
+    expect("/proc/timer_list is masked", f"{size} bytes in it", "0 bytes in it", PLACE + "/dev/null on top; proc(5)")
     for name, (major, minor) in DEVICES.items():
-        expect(f"/dev/{name} is", device(inside, f"/dev/{name}"), f"device {major}:{minor}", PLACE + "/dev; null(4)")
+        node = device(inside, f"/dev/{name}")
+        expect(f"there is a /dev/{name}", node, f"device {major}:{minor}", PLACE + "/dev; null(4)")
     names = inside.files("/dev")
     expect("/dev has harmless devices only", names, without("kmsg", "mem", "port"), PLACE + "a tmpfs at /dev")
     expect("/dev has its links", names, containing("fd", "stdin", "stdout", "stderr", "ptmx"), PLACE + "os.symlink")
     pts = inside.mount("/dev/pts")
-    expect("its terminals are its own: at /dev/pts is", pts.fstype if pts else "", "devpts", PLACE + "/dev/pts; pts(4)")
+    expect("its terminals are its own, in /dev/pts", pts.fstype if pts else "", "devpts", PLACE + "/dev/pts; pts(4)")
     for folder in ("/tmp", "/dev"):
         seen = inside.ask("sh", "-c", LOG, folder).out
-        expect(f"the kernel's log, made as a device in {folder}, is", seen, refused, PLACE + "MS_NODEV; mount(2)")
+        expect(f"a device made in {folder} does not open", seen, refused, PLACE + f"{folder}, MS_NODEV; mount(2)")
 
 
 LESSON = Lesson(

@@ -32,22 +32,21 @@ def check(inside: Inside) -> None:
     """Everything can be changed, and the next container finds all as it was."""
     own = inside.stat("/")
     whose = "the host's" if own and os.path.samestat(own, os.stat("/")) else "its own"
-    expect("its root directory is", whose, "its own", "lesson 04; pivot_root(2)")  # or we would write on the host's
+    expect("its root directory is its own", whose, "its own", "lesson 04; pivot_root(2)")  # or we write on the host's
     wrote = inside.ask("sh", "-c", f"echo written > {LEFT} && cat {LEFT}")
-    expect("the root can be written to: a file says", wrote.text or wrote.err, "written", LAYER)
-    expect("the next container finds of what was written", left_behind(inside), "", LAYER)
+    expect("a file can be written and read again", wrote.text or wrote.err, "written", LAYER)
+    expect("the next container finds nothing of it", left_behind(inside), "", LAYER)
     root = inside.mount("/")
-    expect("the root is of the type", root.fstype if root else "", "overlay", LAYER)
+    expect("its root is an overlay", root.fstype if root else "", "overlay", LAYER)
     inside.ask("rm", WHOLE)
-    there = like("there", lambda seen: "root" in seen)
-    expect(f"what one container removes, {WHOLE}, is for the next", inside.ask("cat", WHOLE).text, there, LAYER)
+    whole = like("the whole file", lambda seen: "root" in seen)
+    expect(f"a container removes {WHOLE}, the next one has it", inside.ask("cat", WHOLE).text, whole, LAYER)
     refused = like("not opened", lambda seen: "opened" not in seen)
-    seen = inside.ask("sh", "-c", LOG).out
-    expect("the kernel's log, made as a device in the layer, is", seen, refused, LAYER + "; MS_NODEV, lesson 05")
+    expect("a device made in the layer does not open", inside.ask("sh", "-c", LOG).out, refused, "MS_NODEV, lesson 05")
     before = {mount.id for mount in inside.host.mounts()}
     inside.ask("true")
     new = [mount.target for mount in inside.host.mounts() if mount.id not in before]
-    expect("on the host nothing stays mounted: new is", new, [], "MS_PRIVATE, lesson 03")
+    expect("nothing stays mounted on the host", new, [], "MS_PRIVATE, lesson 03")
 
 
 LESSON = Lesson(
