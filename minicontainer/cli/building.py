@@ -124,7 +124,7 @@ def storeys(house: House, width: int, room: int) -> RenderableType:
 def empty(room: int) -> Text:
     """What to do about an empty house."""
     above = "\n" * max(1, room // 2 - 2)
-    text = Text(f"{above}Nobody lives here yet. In another terminal:\n\n", justify="center")
+    text = Text(f"{above}Nobody lives here yet. In another terminal:\n\n", justify="center", no_wrap=True)
     return text.append("sudo minicontainer run ./rootfs /bin/sh\n", "bold")
 
 

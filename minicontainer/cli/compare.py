@@ -183,6 +183,7 @@ def namespace_table(result: Comparison) -> Table:
 
     apart = sum(each.same is False for each in result.namespaces)
     kinds = table(f"Namespaces: {apart} of {len(result.namespaces)} differ", *heads(result))
+    kinds.padding = (0, 2, 0, 0)
     for column in kinds.columns[2:]:
         column.ratio, column.no_wrap, column.max_width = None, True, 24
     kinds.add_column("isolates", header_style="dim", style="dim", ratio=1)

@@ -19,7 +19,8 @@ LFLAG = 3
 """The place of the local modes in what tcgetattr returns."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)
-MEANING = {b"q": 0, b"Q": 0, b"\x1b": 0, b"\x03": int(signal.SIGINT), b"\x1a": int(signal.SIGTSTP)}
+ESCAPE = b"\x1b"
+MEANING = {ord("q"): 0, ord("Q"): 0, ord(ESCAPE): 0, 3: int(signal.SIGINT), 26: int(signal.SIGTSTP)}
 """Key -> 0 to quit, or the signal that the terminal would have sent: q, Q, Escape, ^C, ^Z."""
 
 
@@ -66,4 +67,8 @@ class Keys:
             typed = os.read(self.fd, 64)
         except OSError:
             typed = b""
-        return MEANING.get(typed) if typed else int(signal.SIGHUP)
+        if not typed:
+            return int(signal.SIGHUP)
+        if typed.startswith(ESCAPE) and typed != ESCAPE:
+            return None  # an arrow, or another key that sends more than one byte
+        return next((MEANING[key] for key in typed if key in MEANING), None)

@@ -62,31 +62,41 @@ def glance(watcher: Watcher) -> House:
 
 def live(watcher: Watcher) -> int:
     """Draw until a key or a signal ends it. The exit status. Raises UsageError without a keyboard."""
-    from minicontainer.errors import UsageError
-
-    try:
-        keyboard = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        raise UsageError("there is no keyboard to take a q from", "use --once") from None
     import signal
 
+    keyboard = find_keyboard()
     while (ended := show(watcher, keyboard)) == signal.SIGTSTP:
         os.kill(os.getpid(), signal.SIGSTOP)  # with the terminal as it was; `fg` brings us back here
     return 128 + ended if ended else 0
 
 
+def find_keyboard() -> int:
+    """A descriptor of the terminal's keyboard, even if standard input is something else. Raises UsageError."""
+    from minicontainer.errors import UsageError
+
+    if os.isatty(0):
+        return 0
+    try:
+        return os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        raise UsageError("there is no keyboard to take a q from", "use --once") from None
+
+
 def show(watcher: Watcher, keyboard: int) -> int:
     """Draw on the terminal's other screen until a key (0) or a signal (its number) ends it; then all is as before."""
+    from time import monotonic
+
     from rich.live import Live
 
     from minicontainer.cli.building import building
     from minicontainer.cli.keys import Keys
     from minicontainer.cli.output import console
 
-    screen, pause = console(), GLANCE
+    screen, due = console(), monotonic() + GLANCE  # the first picture has no rates: the second comes soon
     with Keys(keyboard) as keys, Live(console=screen, screen=True, auto_refresh=False) as picture:
         while True:
             picture.update(building(watcher.look(), screen.width, screen.height, fill=True), refresh=True)
-            if (ended := keys.wait(pause)) is not None:
+            if (ended := keys.wait(max(0.0, due - monotonic()))) is not None:
                 return ended
-            pause = PERIOD
+            if (now := monotonic()) >= due:
+                due = now + PERIOD

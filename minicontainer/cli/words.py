@@ -87,13 +87,15 @@ def describe(name: str, subject: Subject, value: Any, most: int) -> str:
 
 
 def root(subject: Subject, value: tree.Root) -> str:
+    if not value.fstype:
+        return f"the folder {value.path} (chroot)"
+    text = value.fstype if value.source in (value.fstype, "none") else f"{value.fstype} of {value.source}"
     if value.fstype == "overlay":
         layers = next((o.partition("=")[2] for o in value.options.split(",") if o.startswith("lowerdir=")), "")
         ours = subject.container and subject.container.spec.minicontainer.overlay
-        below = subject.container.root if subject.container and ours else f"{layers.count(':') + 1} layers"
+        below = f"{layers.count(':') + 1} layers" if ":" in layers else layers
+        below = subject.container.root if subject.container and ours else below
         text = f"overlay over {below}"
-    else:
-        text = value.fstype if value.source in (value.fstype, "none") else f"{value.fstype} of {value.source}"
     return text + f", at {value.path}" * (value.path not in ("", "/")) + ", read-only" * value.read_only
 
 
@@ -160,8 +162,8 @@ def ids(value: rights.Ids, most: int) -> str:
     text = f"uid {inside[0]}, gid {inside[1]}"
     if (value.uid_inside, value.gid_inside) != (value.uid, value.gid):
         text += f"; outside {value.uid}" + f" and {value.gid}" * (value.gid != value.uid)
-    others = [str(group) for group in value.groups if group != value.gid]
-    return text + (f", groups {listed(others, most)}" if others else "")
+    groups = listed([str(group) for group in value.groups], most)
+    return f"{text}, groups {groups}" if groups else text
 
 
 def sets(value: dict[str, int], _: int) -> str:

@@ -25,7 +25,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Ids:
-    """A process's effective user and group, as the reader knows them and as it knows itself.
+    """A process's effective user and group, as the reader knows them and as it knows itself; its further groups.
 
     An id that its user namespace has no number for is None inside.
     """
@@ -54,7 +54,7 @@ def id_map(pid: int, kind: str) -> list[Range]:
 def ids(status: dict[str, str], uids: list[Range], gids: list[Range]) -> Ids:
     """The ids in a /proc/PID/status, with the maps of its user namespace."""
     uid, gid = (int(status[key].split()[1]) for key in ("Uid", "Gid"))
-    groups = [int(group) for group in status["Groups"].split()]
+    groups = sorted({int(group) for group in status["Groups"].split()} - {gid})
     return Ids(uid, gid, groups, translate(uid, uids), translate(gid, gids))
 
 

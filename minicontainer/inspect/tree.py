@@ -24,6 +24,7 @@ class Root:
     inode: int | None
     """Both None where the reader may not look into it."""
     fstype: str
+    """Empty, as the next two, if nothing is mounted there: after a chroot into a folder."""
     source: str
     options: str
     """Of the file system: with an overlay, its layers."""
@@ -32,8 +33,9 @@ class Root:
 
 @dataclass(frozen=True)
 class Mount:
-    """One mount that a process sees."""
+    """One mount that a process sees. In a copy of the mount namespace its `id` is another one."""
 
+    id: int
     target: str
     fstype: str
     source: str
@@ -59,24 +61,28 @@ class Mount:
 
 
 def mounts(pid: int) -> list[Mount] | None:
-    """The mounts that process `pid` sees, in mounting order."""
-    found = [
-        Mount(m.target, m.fstype, m.source, m.root, "ro" in m.options.split(",") or "ro" in m.super_options.split(","))
-        for m in proc.mounts(pid)
-    ]
-    return found or None
+    """The mounts that process `pid` sees, in mounting order; none of them, if it has been put into a folder."""
+    try:
+        os.stat(f"/proc/{pid}/mountinfo")
+    except OSError:
+        return None
+    return [Mount(m.id, m.target, m.fstype, m.source, m.root, is_read_only(m)) for m in proc.mounts(pid)]
 
 
 def root(pid: int) -> Root | None:
     """The root directory of process `pid`, and what is mounted there."""
-    top = next((m for m in reversed(proc.mounts(pid)) if m.target == "/"), None)
-    if top is None:
-        return None
     path, device, inode = "", None, None
     try:
         path, place = os.readlink(f"/proc/{pid}/root"), os.stat(f"/proc/{pid}/root/")
         device, inode = place.st_dev, place.st_ino
     except OSError:
-        pass
-    read_only = "ro" in top.options.split(",") or "ro" in top.super_options.split(",")
-    return Root(path, device, inode, top.fstype, top.source, top.super_options, read_only)
+        pass  # the mount may be seen all the same
+    for mount in reversed(proc.mounts(pid)):
+        if mount.target == "/":
+            return Root(path, device, inode, mount.fstype, mount.source, mount.super_options, is_read_only(mount))
+    return Root(path, device, inode, "", "", "", False) if path else None
+
+
+def is_read_only(mount: proc.MountInfo) -> bool:
+    """Whether nothing can be written there: for the mount's own sake, or for its file system's."""
+    return "ro" in mount.options.split(",") or "ro" in mount.super_options.split(",")
