@@ -129,14 +129,14 @@ def test_any_process_not_only_ours(minicontainer: Run) -> None:
 def test_what_looks_alike_is_not_the_same(minicontainer: Run) -> None:
     """A copy of the mount table, and a second loopback, are others of their kind."""
     script = "ip link set lo up; exec sleep 600"
-    with process("unshare", "--mount", "--net", "sh", "-c", script, ready="sleep") as one:
-        with process("unshare", "--mount", "--net", "sh", "-c", script, ready="sleep") as other:
-            answer = ask(minicontainer, one, other)
-            places = [[m["target"] for m in answer.facts["mounts"][side]] for side in ("left", "right")]
-            assert places[0] == places[1] and answer.facts["mounts"]["same"] is False
-            links = answer.facts["interfaces"]
-            assert links["left"] == links["right"] and links["same"] is False
-            assert answer.facts["root"]["same"] is True
+    words = ("unshare", "--mount", "--net", "sh", "-c", script)
+    with process(*words, ready="sleep") as one, process(*words, ready="sleep") as other:
+        answer = ask(minicontainer, one, other)
+        mounts, links = answer.facts["mounts"], answer.facts["interfaces"]
+        places = [[mount["target"] for mount in mounts[side]] for side in ("left", "right")]
+        assert places[0] == places[1] and mounts["same"] is False
+        assert links["left"] == links["right"] and links["same"] is False
+        assert answer.facts["root"]["same"] is True
 
 
 # -- what each sees ---------------------------------------------------------------------------------
