@@ -54,7 +54,7 @@ LESSON = Lesson(
     options=("--hardened",),
     attack=Attack(
         ("sh", "-c", ATTACKS),
-        told="Four attacks of the lessons before, one after the other; the first time in a container called privileged.",
+        told="Four attacks of the lessons before, one after the other, first in a privileged container.",
         succeeds="got through",
         down=("--privileged",),
     ),
