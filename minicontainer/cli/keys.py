@@ -11,6 +11,7 @@ nobody; `stty sane` helps then.)
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import termios
@@ -19,9 +20,11 @@ LFLAG = 3
 """The place of the local modes in what tcgetattr returns."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)
-ESCAPE = b"\x1b"
-MEANING = {ord("q"): 0, ord("Q"): 0, ord(ESCAPE): 0, 3: int(signal.SIGINT), 26: int(signal.SIGTSTP)}
+MEANING = {ord("q"): 0, ord("Q"): 0, 27: 0, 3: int(signal.SIGINT), 26: int(signal.SIGTSTP)}
 """Key -> 0 to quit, or the signal that the terminal would have sent: q, Q, Escape, ^C, ^Z."""
+
+LONG_KEY = re.compile(rb"\x1b[\[O][0-9;]*[@-~]")
+"""What arrows and the like send: it begins with Escape, and is none."""
 
 
 class Keys:
@@ -69,6 +72,4 @@ class Keys:
             typed = b""
         if not typed:
             return int(signal.SIGHUP)
-        if typed.startswith(ESCAPE) and typed != ESCAPE:
-            return None  # an arrow, or another key that sends more than one byte
-        return next((MEANING[key] for key in typed if key in MEANING), None)
+        return next((MEANING[key] for key in LONG_KEY.sub(b"", typed) if key in MEANING), None)
