@@ -97,8 +97,8 @@ def attend() -> None:
     for number in signal.valid_signals():
         if number != signal.SIGPIPE and signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
-    for number in LIBC_SIGNALS:
-        default_action(number)
+    for internal in LIBC_SIGNALS:
+        default_action(internal)
 
 
 def check_anywhere(lesson: Lesson, prefix: list[str], directory: Path) -> Verdict:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 from minicontainer.lessons import attacks, catalogue, checking
@@ -129,7 +130,11 @@ def table(rows: dict[int, dict[str, str]]) -> list[str]:
         lesson = catalogue.find(number)
         cells = [said if said in ("", "✓") else "–" for said in row.values()]
         lines.append(f"| [{lesson.label}](../lessons/{lesson.folder.name}/README.md) | {' | '.join(cells)} |")
-        reasons += [f"- {lesson.label}, {column}: {said}." for column, said in row.items() if said not in ("", "✓")]
+        reasons += [
+            f"- {lesson.label}, {column}: {textwrap.shorten(said, 160, placeholder=' …')}"
+            for column, said in row.items()
+            if said not in ("", "✓")
+        ]
     return [*lines, "", *reasons]
 
 
