@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 
 from minicontainer.lessons.expect import between, expect, like, other_than
@@ -12,6 +13,21 @@ from minicontainer.lessons.lesson import Attack, Lesson
 FUSES = "my_container.py, outside(): a fuse is a file in "
 MEGABYTE = 1 << 20
 BOMB = "for i in $(seq 250); do sleep 2 & done; echo $i processes"
+BY_HAND = """
+group=/sys/fs/cgroup/by-hand-$$
+mkdir $group
+cd $group
+echo 64M >memory.max; echo 0 >memory.swap.max; echo 50 >pids.max; echo 50000 100000 >cpu.max
+(
+    echo 0 >cgroup.procs
+    exec unshare --cgroup --mount sh -ec '
+        cd {rootfs}; mount -t proc proc proc; mount -B /dev dev
+        exec chroot . "$@"' sh "$@"
+) && status=0 || status=$?
+cd /
+rmdir $group
+exit $status
+"""
 PATIENCE = 3.0  # seconds
 
 
@@ -61,6 +77,7 @@ LESSON = Lesson(
     needs=("root", "cgroup2:memory", "cgroup2:pids", "cgroup2:cpu"),
     check=check,
     options=("--network", "none", "--memory", "64m", "--pids-limit", "50", "--cpus", "0.5"),
+    others={"unshare": shlex.join(("sh", "-ec", BY_HAND, "sh"))},
     attack=Attack(
         ("dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"),
         told="The container takes 100 MB of the house's memory.",

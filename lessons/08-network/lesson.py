@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import struct
 import time
@@ -14,6 +15,21 @@ from minicontainer.linux.proc import read
 CABLE = "my_container.py, outside(): a cable to the child; "
 SERVICE = "while true; do echo the secrets of the host | busybox nc -l -p 5432; done"
 CLIENT = "for i in 1 2 3 4 5; do nc 127.0.0.1 5432 </dev/null 2>&1 && break; sleep 0.2; done"
+BY_HAND = """
+unshare --net sh -ec '
+    number=$(( $$ * 4 % 65536 ))
+    network=10.98.$((number / 256)) last=$((number % 256))
+    ip link add by-hand$$ type veth peer name eth0
+    ip link set by-hand$$ netns $PPID
+    nsenter --net=/proc/$PPID/ns/net ip addr add $network.$((last + 1))/30 dev by-hand$$
+    nsenter --net=/proc/$PPID/ns/net ip link set by-hand$$ up
+    ip link set lo up
+    ip link set eth0 up
+    ip addr add $network.$((last + 2))/30 dev eth0
+    ip route add default via $network.$((last + 1))
+    exec chroot {rootfs} "$@"' sh "$@"
+exit $?
+"""
 PATIENCE = 3.0  # seconds: the kernel takes a dead namespace apart when it has time
 
 
@@ -65,6 +81,7 @@ LESSON = Lesson(
     needs=("root", "command:ip", "command:busybox"),
     check=check,
     options=("--network", "bridge"),
+    others={"unshare": shlex.join(("sh", "-c", BY_HAND, "sh"))},
     attack=Attack(
         ("sh", "-c", CLIENT),
         told="A service on the host listens for the host alone. The container asks it.",

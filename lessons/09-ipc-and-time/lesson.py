@@ -38,6 +38,10 @@ LESSON = Lesson(
     feature="ipc",
     check=check,
     options=("--network", "none", "--time-offset", "+1h"),
+    others={
+        "unshare": "unshare --ipc --time --boottime 3600 --monotonic 3600 --mount --pid --fork --kill-child"
+        " sh -c 'cd {rootfs} && mount -t proc proc proc && exec chroot . \"$@\"' sh",
+    },
     attack=Attack(
         ("cat", "/proc/sysvipc/shm"),
         told="There is shared memory of 4242 bytes on the host. The container looks for it.",

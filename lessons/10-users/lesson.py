@@ -9,6 +9,8 @@ from minicontainer.lessons.lesson import Attack, Lesson
 OUTSIDE = "my_container.py, outside(): which users inside are which outside"
 KEY = 'mknod /tmp/disk b 8 0 && ls -l /tmp/disk && echo "got through"'
 
+ORDINARY = "setpriv --reuid 1000 --regid 1000 --clear-groups"
+
 
 def owner(inside: Inside) -> int:
     """The user, as the host counts, that the process is: the effective one."""
@@ -42,6 +44,11 @@ LESSON = Lesson(
     needs=("root", "userns"),
     check=check,
     options=("--network", "none", "--userns", "auto"),
+    others={
+        "unshare": f"{ORDINARY} unshare --user --map-root-user --mount --pid --fork --kill-child"
+        " sh -c 'cd {rootfs} && mount -t proc proc proc && exec chroot . \"$@\"' sh",
+        "bubblewrap": f"{ORDINARY} bwrap --unshare-all --uid 0 --gid 0 --bind {{rootfs}} / --proc /proc --dev /dev",
+    },
     attack=Attack(
         ("sh", "-c", KEY),
         told="The container's root makes a device file with the numbers of the house's disk.",

@@ -11,6 +11,7 @@ USUAL = {
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
     "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
 }  # fmt: skip
+KEEP = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in sorted(USUAL))
 SETS = {"Bnd": "kit.drop_bounding", "Prm": "kit.capset", "Eff": "kit.capset", "Inh": "kit.capset", "Amb": "kit.capset"}
 OPEN = 'mount -o remount,rw /proc/sys && echo "got through"'
 
@@ -37,6 +38,12 @@ LESSON = Lesson(
     feature="capabilities",
     check=check,
     options=("--network", "none", "--security-opt", "no-new-privileges"),
+    others={
+        "unshare": "unshare --uts --mount --pid --fork --kill-child sh -c 'cd {rootfs} && mount -t proc proc proc &&"
+        f' exec setpriv --no-new-privs --inh-caps -all --bounding-set -all,{KEEP} chroot . "$@"\' sh',
+        "bubblewrap": "bwrap --unshare-uts --unshare-pid --bind {rootfs} / --proc /proc --dev /dev --cap-drop ALL"
+        " --cap-add CAP_CHOWN --cap-add CAP_SETUID --cap-add CAP_SETGID",
+    },
     attack=Attack(
         ("sh", "-c", OPEN),
         told="The container takes the write protection off the kernel's settings.",
