@@ -134,10 +134,19 @@ class Shell:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        clear_up(self.folder)
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 with suppress(OSError):
                     stream.close()
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what is left of containers that were killed with their shell: `minicontainer cleanup`."""
+    containers = folder / ".state/containers"
+    if containers.is_dir() and os.listdir(containers):
+        env = {**environment(folder), "PYTHONPATH": python_path()}
+        subprocess.run([sys.executable, "-m", "minicontainer", "cleanup"], env=env, capture_output=True)
 
 
 def environment(folder: Path) -> dict[str, str]:

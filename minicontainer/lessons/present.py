@@ -17,7 +17,7 @@ from pathlib import Path
 
 from minicontainer.cli.output import console, note
 from minicontainer.lessons import building, tmux
-from minicontainer.lessons.console import BASH, Shell
+from minicontainer.lessons.console import BASH, Shell, clear_up
 from minicontainer.lessons.deck import Deck, draw, rendered
 from minicontainer.lessons.keys import Ended, Keys
 from minicontainer.lessons.lesson import Lesson, run_options
@@ -48,7 +48,10 @@ def run(lesson: Lesson, plain: bool, here: bool) -> int:
             building.protect(str(folder))
             os.chdir(folder)  # the one that may be written
 
-        return subprocess.run(program, cwd=folder, env=env, preexec_fn=enter).returncode
+        try:
+            return subprocess.run(program, cwd=folder, env=env, preexec_fn=enter).returncode
+        finally:
+            clear_up(folder)
 
 
 def present(lesson: Lesson, folder: Path, plain: bool) -> int:
