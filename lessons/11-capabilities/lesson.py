@@ -19,9 +19,9 @@ OPEN = 'mount -o remount,rw /proc/sys && echo "got through"'
 def check(inside: Inside) -> None:
     """None of its sets has more than the usual capabilities, it still has those, and no exec gives more."""
     for name, function in SETS.items():
-        more = inside.capabilities(name) - USUAL
+        more = sorted(inside.capabilities(name) - USUAL)[:3]
         look = f"{INSIDE}{function}; grep Cap{name} /proc/{inside.pid}/status"
-        expect(f"Cap{name} has none but the usual capabilities: besides it has", more, set(), look)
+        expect(f"Cap{name} has none but the usual capabilities: besides it has", more, [], look)
     need = like("CAP_CHOWN, CAP_SETUID and the like", lambda seen: {"CAP_CHOWN", "CAP_SETUID", "CAP_SETGID"} <= seen)
     expect("it keeps what it needs", inside.capabilities("Eff"), need, INSIDE + "kit.capset")
     tried = inside.ask("hostname", "intruder")
