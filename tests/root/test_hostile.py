@@ -263,8 +263,9 @@ def trapped(root: Path, tmp_path: Path, canary: Path) -> Path:
         *(f"{folder}/termios{suffix}" for folder in folders),
     ]
     for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, root / name)
+        path = root / name.lstrip("/")  # pathlib would take an absolute one for the whole path, the host's
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, path)
     return root
 
 
@@ -406,5 +407,5 @@ def test_mounts_below_a_volume_that_flips(
             assert len(mounted) == len(WAYS), done.stdout
             places |= set(mounted)
     assert attacker.poll() is None
-    assert {"/", "/mnt"} & places, places  # the race was on
+    assert {"/", "/mnt"} & places or any(place.startswith("/v/link") for place in places), places  # the race was on
     assert any(place.startswith("/v/") for place in places), places
