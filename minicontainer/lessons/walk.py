@@ -7,11 +7,13 @@ there is nobody to wait for, and all of it is printed.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from minicontainer.cli.output import console, note
 from minicontainer.lessons import attacks, desk, progress, text
@@ -46,11 +48,17 @@ def run(lesson: Lesson, record: bool = True) -> int:
 
 @contextmanager
 def place() -> Iterator[Path]:
-    """A fresh folder with a `rootfs`."""
+    """A fresh folder with a `rootfs`, gone at the end, also when the terminal hangs up."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="lesson-") as name:
         os.chmod(name, 0o755)
         desk.make_rootfs(Path(name, "rootfs"))
         yield Path(name)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class Walk:

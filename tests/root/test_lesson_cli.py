@@ -384,6 +384,22 @@ def test_run_opens_shells(desk: Path) -> None:
         screen.close()
 
 
+@pytest.mark.parametrize("words", [["run", "0"], ["present", "0"], ["present", "0", "--plain"]])
+def test_a_terminal_that_hangs_up_leaves_nothing(
+    desk: Path, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    screen = Desk(desk, *words)
+    try:
+        screen.expect("P R O C E S S" if words[0] == "present" else "q: leave")
+        screen.process.send_signal(signal.SIGHUP)
+        assert screen.process.wait(20) == 128 + signal.SIGHUP
+    finally:
+        screen.close()
+    assert os.listdir(tmp_path / "temporary") == []
+
+
 @pytest.mark.parametrize("words", [["--plain"], pytest.param([], marks=requires("command:tmux"))])
 def test_present_side_by_side(desk: Path, words: list[str]) -> None:
     before = socket.gethostname()
