@@ -40,9 +40,16 @@ class Option:
         self.names = names
         self.help = help
         self.metavar = metavar
-        self.read = read if metavar else parse.boolean
+        self.read = parse.boolean if read is str and not metavar else read
         self.many = many
         self.field = field or names[-1].lstrip("-").replace("-", "_")
+
+
+def explanation(text: str) -> str:
+    """The form that `--explain=FORM` asks for; `--explain` leaves it to the place that it is told to."""
+    if text in ("true", "false"):
+        return "auto" if text == "true" else ""
+    return parse.choice("auto", "plain", "rich", "json")(text)
 
 
 PROCESS = (
@@ -149,6 +156,14 @@ WALLS = (
     Option("--without", metavar="WALLS", read=parse.words, many=True, help="Leave these walls down."),
 )  # fmt: skip
 
+TELLING = (
+    Option("--explain", read=explanation,
+           help="Tell each call to the kernel as it is made: what it changes, and why. --explain=json for programs."),
+    Option("--explain-to", metavar="FILE", help="Tell it to FILE instead of standard error."),
+    Option("--step", help="Tell it, and wait for a key before each call: q goes on without, ^C stops."),
+    Option("--as-shell", help="Print it as a shell script that needs nothing of ours, and run nothing."),
+)  # fmt: skip
+
 PANELS = (
     ("Process", PROCESS),
     ("Files", FILES),
@@ -156,6 +171,7 @@ PANELS = (
     ("Network", NETWORK),
     ("Rights", RIGHTS),
     ("Namespaces and walls", WALLS),
+    ("Telling", TELLING),
 )
 
 OPTIONS = {name: option for _, options in PANELS for option in options for name in option.names}

@@ -17,19 +17,39 @@ if TYPE_CHECKING:
 
 def run(options: Options) -> int:
     """Do what `minicontainer run` was asked to. Raises MinicontainerError."""
+    if options.as_shell:
+        from minicontainer.cli.script import print_script
+
+        return print_script(options)
     choose_terminal(options)
     check_root(options.root)
     if not options.rm:
         raise UsageError("a container on a root filesystem is always removed", "keep its files with --keep DIR")
     id = new_id()
+    if not (options.explain or options.explain_to or options.step):
+        return stay(prepare(options, id))
+    from minicontainer.narrate import Narration
+    from minicontainer.runtime.run import check_inherited
+
+    check_inherited()
+    with Narration(options.explain or "auto", options.explain_to, options.step, id):
+        return stay(prepare(options, id))
+
+
+def prepare(options: Options, id: str) -> Container:
+    """The container that was asked for, described."""
     spec = build_spec(options, options.root, id)
     for line in notes(spec, options):
         note(line)
     if options.interactive is False:
         no_input()
+    return Container(id, spec, os.path.join(state_root(), "containers", id))
+
+
+def stay(container: Container) -> int:
+    """Start it and stay until it ends."""
     from minicontainer.runtime import run as runtime  # not before: a wrong command line needs none of it
 
-    container = Container(id, spec, os.path.join(state_root(), "containers", id))
     status = runtime.run(container)
     for line in container.record.get("warnings", []):
         note(line)

@@ -93,6 +93,12 @@ class Options:
         self.only: list[str] = []
         self.without: list[str] = []
 
+        # telling what is done
+        self.explain = ""
+        self.explain_to = ""
+        self.step = False
+        self.as_shell = False
+
     @property
     def own_network(self) -> bool:
         """Whether the container gets a network namespace of its own."""

@@ -58,6 +58,9 @@ INIT = "/sbin/docker-init"
 INIT_PROGRAMS = ("tini-static", "catatonit")
 """The programs that will do. Python would not: /proc/1/exe would show the container the host's interpreter."""
 
+MASK = "nr_inodes=2,size=4k"
+"""Options of the tmpfs that hides a directory: room for nothing but itself."""
+
 CLONE = mount.OPEN_TREE_CLONE | mount.OPEN_TREE_CLOEXEC
 
 
@@ -285,7 +288,7 @@ def mask(root: int, path: str) -> None:
     if target < 0:
         return
     if stat.S_ISDIR(os.fstat(target).st_mode):
-        mount.mount("tmpfs", f"/proc/self/fd/{target}", "tmpfs", mount.MS_RDONLY, "nr_inodes=2,size=4k")
+        mount.mount("tmpfs", f"/proc/self/fd/{target}", "tmpfs", mount.MS_RDONLY, MASK)
     else:
         null = read_only("/dev/null")
         mount.move_mount(null, target)

@@ -84,7 +84,7 @@ observer: Callable[[Call], Any] | None = None
 executed: Callable[[int], None] | None = None
 """Told by the parent how the one call went that no gate sees, the trampoline's execve: 0, or its errno."""
 leaving: Callable[[], None] | None = None
-"""Called by the container's first process when it ends before its exec."""
+"""Called by the container's first process when it fails before its exec, and will end."""
 current_feature = ""
 
 

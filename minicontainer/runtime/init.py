@@ -50,10 +50,10 @@ def init(container: Container, features: list[Feature]) -> None:
     except Orphaned:
         pass
     except BaseException as error:
-        container.channel.send_error(error)
-    finally:
         if calls.leaving:
             calls.leaving()
+        container.channel.send_error(error)
+    finally:
         os._exit(125)
 
 

@@ -31,11 +31,18 @@ def run(container: Container) -> int:
 
     Raises MinicontainerError if it could not be started; then, too, nothing is left.
     """
-    if path := os.environ.get("MINICONTAINER_TRACE"):
-        from minicontainer.runtime import trace
-
-        trace.start(path)
     check_inherited()
+    path = os.environ.get("MINICONTAINER_TRACE")
+    if not path or calls.observer:
+        return live(container)
+    from minicontainer.narrate import Narration
+
+    with Narration("plain", path, id=container.id):
+        return live(container)
+
+
+def live(container: Container) -> int:
+    """The whole life. See `run`."""
     undo: list[Callable[[], None]] = []
     with Signals() as signals:
         try:
