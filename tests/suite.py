@@ -13,14 +13,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TIME = 20 * 60  # seconds
+TIME = int(os.environ.get("TEST_MINUTES", "20")) * 60  # seconds
 TIMED_OUT = 124  # timeout(1)
-PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no"]
+CACHE = f"cache_dir={tempfile.gettempdir()}/minicontainer-tests-{os.getuid()}"
+PYTEST = [sys.executable, "-m", "pytest", "--color=no", "-o", CACHE]
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)\b")
 
 
@@ -32,6 +34,7 @@ class Check:
     name: str
     command: list[str]
     as_root: bool = False
+    unsteady: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0
     reason: str = ""
@@ -68,6 +71,18 @@ class Check:
         if status != 0:
             self.reason = "no time left" if status == TIMED_OUT else f"exit status {status}"
 
+    def repeat(self, deadline: float) -> None:
+        """Run what has failed once more. What passes then counts, and is told as unsteady.
+
+        These tests look at the whole machine, and whoever else starts a container on it is in their picture.
+        """
+        failed = self.score()[1]
+        again = Check(self.part, f"{self.name}: what failed, once more", [*self.command, "--last-failed"], self.as_root)
+        again.run(deadline)
+        if again.ok:
+            self.reason, self.unsteady = "", failed
+            self.counts.update(passed=self.counts.get("passed", 0) + failed, failed=0, error=0)
+
     def score(self) -> tuple[int, int, int]:
         """How many passed, failed and were skipped. A linter counts as one; so does a run that broke off."""
         failed = self.counts.get("failed", 0) + self.counts.get("error", 0)
@@ -99,11 +114,14 @@ def main(parts: list[str]) -> int:
     chosen = [check for check in checks() if not parts or check.part in parts]
     for check in chosen:
         check.run(deadline)
+        if check.as_root and not check.ok and check.counts:
+            check.repeat(deadline)
     print("\n── summary")
     for check in chosen:
         passed, failed, skipped = check.score()
         detail = f"{passed} passed, {failed} failed, {skipped} skipped" if check.counts else ""
         verdict = "ok" if check.ok else f"FAILED ({check.reason})"
+        verdict += f", {check.unsteady} unsteady" if check.unsteady else ""
         print(f"{check.name:<36} {verdict:<24} {check.seconds:6.1f} s  {detail}".rstrip())
     totals = [sum(column) for column in zip(*(check.score() for check in chosen), strict=True)]
     print("{} passed, {} failed, {} skipped".format(*totals), flush=True)
