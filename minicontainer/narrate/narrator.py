@@ -45,7 +45,6 @@ class Line:
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(CREDENTIALS))
         self.process = state.Process(struct.unpack(CREDENTIALS, data)[0])
         self.known: dict[state.Reader, state.State] = {each: each(self.process) for each in state.OF_THE_PROCESS}
-        self.trees: dict[str, str] = {}  # descriptors of mounts that are attached nowhere yet: what they are copies of
         self.step: Step | None = None  # the call that is under way
 
 
@@ -58,7 +57,7 @@ class Narrator:
         self.busy: Line | None = None  # a process that has told of a call before it makes it: nobody else is served
         self.child: state.Process | None = None
         self.executing: Step | None = None
-        self.finished: list[Step] = []
+        self.done: list[Step | tuple[Line, list[str]]] = []  # to be written; or even to be read
         self.answer = GO
         self.count = 0
         self.keys = Keys(keyboard) if keyboard >= 0 else None
@@ -69,7 +68,7 @@ class Narrator:
         pause = PAUSE
         while self.lines:
             waiting = [self.busy] if self.busy else self.lines
-            if ready := select.select(waiting, (), (), pause if self.finished else None)[0]:
+            if ready := select.select(waiting, (), (), pause if self.done else None)[0]:
                 self.serve(ready[0])
                 pause = PAUSE
             else:
@@ -82,26 +81,25 @@ class Narrator:
             data, rights, _, _ = line.sock.recvmsg(LONGEST, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
         except OSError:
             data = b""
+        self.answer = GO
         if data == NEW.encode():
             self.lines.append(line := Line(socket.socket(fileno=struct.unpack("i", rights[0][2])[0])))
-            self.answer = GO
         elif data:
-            self.answer = b""
             for kind, fields in records(data.decode("utf-8", "surrogateescape").split("\0")):
                 self.take(line, kind, fields)
         else:
             self.hang_up(line)
             return
         try:
-            if self.answer:
-                line.sock.send(self.answer)
+            line.sock.send(self.answer)
         except OSError:
             pass  # it has ended; its line will say so
 
     def take(self, line: Line, kind: str, fields: list[str]) -> None:
         """One record."""
-        self.answer = b"" if kind == QUIET else GO
-        if kind in (AFTER, QUIET):
+        if kind == QUIET:
+            self.done.append((line, fields))
+        elif kind == AFTER:
             self.after(line, *fields)
         elif kind == BEFORE:
             self.before(line, *fields)
@@ -120,10 +118,6 @@ class Narrator:
     def begin(self, line: Line, call: str, feature: str, fields: Sequence[str]) -> Step:
         step = Step(call, feature, self.who(line), line.process, self.child)
         step.take(fields)
-        if self.answer:  # it waits, so what it has open is what it had
-            step.destinations = {fd: spelling.destination(step.process, fd) for fd in spelling.descriptors(step)}
-        if (tree := step.raw(spelling.TREE)) in line.trees:
-            step.destinations[tree] = line.trees[tree]
         return step
 
     def who(self, line: Line) -> str:
@@ -134,6 +128,7 @@ class Narrator:
     def before(self, line: Line, call: str, feature: str, *fields: str) -> None:
         """A call is about to be made."""
         step = line.step = self.begin(line, call, feature, fields)
+        step.destinations = spelling.destinations(step)
         if reader := state.READERS.get(call):
             step.before |= reader(step)
         for each in state.TOUCHED.get(call, ()):
@@ -148,9 +143,7 @@ class Narrator:
         """Show what comes next, and wait for a key; False to stop here."""
         assert self.keys
         self.write_all()
-        self.count += 1
-        step.number = self.count
-        step.spelled(spelling.spell_arguments(step))
+        self.prepare(step)
         self.writer.begin(step)
         answer = self.keys.wait()
         if answer != self.keys.NEXT:
@@ -164,28 +157,17 @@ class Narrator:
             step.take_facts(fields)
         else:
             step = self.begin(line, call, feature, fields)
-        step.error, step.result, step.told_result = error, None if error else raw, told
+            step.destinations = spelling.destinations(step)
+        step.end(error, told, raw)
         if reader := state.READERS.get(call):
             step.after |= reader(step)
-        self.look(line, step)
-        if call == "openat2":
-            line.trees.pop(raw, None)
-        elif call == "open_tree" and not error:
-            line.trees[raw] = spelling.source(step)
-        if call == "clone3" and not feature and step.arguments != MIDDLE and not error:
-            self.child = state.Process(int(raw))
-        self.finish(step)
-
-    def look(self, line: Line, step: Step) -> None:
-        """At what it may have touched. A mount that is attached nowhere is in no table."""
-        if step.call == "mount_setattr" and step.raw(spelling.TREE) in line.trees:
-            return
-        for each in state.TOUCHED.get(step.call, ()):
+        for each in state.TOUCHED.get(call, ()):
             step.before |= line.known[each]
             line.known[each] = each(line.process)
             step.after |= line.known[each]
-        if step.call == "move_mount":
-            line.trees.pop(step.raw(spelling.TREE), None)
+        if call == "clone3" and not feature and step.arguments != MIDDLE and not error:
+            self.child = state.Process(int(raw))
+        self.done.append(step)
 
     def hang_up(self, line: Line) -> None:
         """The line is closed: its process has ended, or has executed its program."""
@@ -196,7 +178,7 @@ class Narrator:
         if line.step and line.step.call in ("execve", "execveat"):
             self.executing = line.step
         elif line.step:
-            self.finish(unknown(line.step))
+            self.done.append(unknown(line.step))
 
     def executed(self, number: int) -> None:
         """What came of the program's exec: 0, an errno, or -1 if nobody knows."""
@@ -204,12 +186,12 @@ class Narrator:
         if step is None:
             return
         if number < 0:
-            self.finish(unknown(step))
+            self.done.append(unknown(step))
             return
         if step.call == "execveat":
             second = by_trampoline(step)
             step.before, step.result, step.told_result = {}, "0", "0"
-            self.finish(step)
+            self.done.append(step)
             step = second
         if number:
             step.error = errno.errorcode.get(number, str(number))
@@ -219,29 +201,33 @@ class Narrator:
             step.after, step.result, step.told_result = state.executable(step), "0", "0"
             if not step.after:  # it has ended already
                 step.after = step.before
-        self.finish(step)
+        self.done.append(step)
 
     # -- writing ------------------------------------------------------------------------------------
 
-    def finish(self, step: Step) -> None:
-        """The step is done, and will be written."""
-        if not step.number:
-            self.count += 1
-            step.number = self.count
-        self.finished.append(step)
-
     def write_all(self) -> None:
-        while self.finished:
+        while self.done:
             self.write_one()
 
     def write_one(self) -> None:
-        step = self.finished.pop(0)
-        if not step.text:
-            step.spelled(spelling.spell_arguments(step))
+        step = self.done.pop(0)
+        if isinstance(step, tuple):
+            line, (error, told, raw, call, feature, *fields) = step
+            step = self.begin(line, call, feature, fields)
+            step.end(error, told, raw)
+        self.prepare(step)
         step.before, step.after = state.difference(step.before, step.after)
         self.writer.write(step)
-        if not self.finished:
+        if not self.done:
             self.writer.flush()
+
+    def prepare(self, step: Step) -> None:
+        """Give it its number and its words, which depend on what has been told so far."""
+        if not step.number:
+            self.count += 1
+            step.number = self.count
+            step.spelled(step.args or spelling.spell_arguments(step))
+        spelling.follow_trees(step)
 
 
 def records(fields: list[str]) -> Iterator[tuple[str, list[str]]]:

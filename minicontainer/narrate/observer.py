@@ -4,15 +4,16 @@ A message holds records; a record is its kind, the number of its fields, and the
 them all, which no argument of a system call can hold:
 
     A  error  result  as-is  call  feature  (name  as-spelled  as-is)…     a call, made
-    Q  the same                                                            and nobody waits for an answer
+    Q  the same                                                            where nobody has to look
     B  call  feature  (name  as-spelled  as-is)…                           about to be made
     X  errno                     the trampoline's execve: done (0), or failed
     N  + a descriptor            a new process, and the narrator's end of its own line
     L                            this process ends
     E                            the end of all
 
-All but Q are answered by one byte when the narrator has looked; so nothing has moved on meanwhile. Most calls
-are told after them: how things were before is known from the call before. BOTH, ALONE and OPENING are the others.
+A message is answered by one byte when the narrator has looked; so nothing has moved on meanwhile. Most calls are
+told after them, as how things were before is known from the call before; those in BOTH are told twice, those in
+ALONE with the next one, for to wake a process takes longer than most calls.
 Names that begin with `<` or `>` are no arguments but facts from before and after, see `inside`.
 """
 
@@ -48,15 +49,12 @@ LONGEST = 1 << 13
 """An argument's characters. A message is received whole, into 64 KB."""
 
 BOTH = {
-    "clone3", "execve", "execveat", "run", "try_run", "close_range", "capset", "cap_ambient_clear_all",
+    "clone3", "execve", "execveat", "run", "try_run", "close_range", "cap_ambient_clear_all",
 }  # fmt: skip
 """Told before, too: nobody is to overtake them, they do not return, or how things are before has to be looked at."""
 
-ALONE = {*FACTS, "default_action"} - {"mount_setattr"}
-"""Nobody has to look: they come with their facts."""
-
-OPENING = {"openat2", "open_tree"}
-"""Told with the next call, since they only open a descriptor."""
+ALONE = {*FACTS, "default_action", "openat2", "open_tree"} - {"mount_setattr", "set_pdeathsig"}
+"""Nobody has to look: they come with their facts, or only open a descriptor. (A helper is killed after its last.)"""
 
 
 class Observer:
@@ -68,6 +66,7 @@ class Observer:
         self.newborn = False
         self.owed = 0
         self.kept: list[str] = []  # records that go with the next message
+        self.may_keep = not step
         self.detached: set[int] = set()
         self.moved = False  # to another root
         os.register_at_fork(after_in_child=self._born)
@@ -82,20 +81,21 @@ class Observer:
         try:
             result = call.run()
         except BaseException as error:
-            self.tell(AFTER, *problem(error), *said, *facts(">", call))
+            self.tell_of(name in ALONE, *problem(error), *said, *facts(">", call))
             raise
         if self.newborn:  # the child's side of clone3; its parent tells of it
             return result
         outcome = ("", *spell_result(call, result, self._link), *said, *facts(">", call))
         self._note(call, result)
-        if name in OPENING:
+        self.tell_of(name in ALONE or (name == "mount_setattr" and call.args[0] in self.detached), *outcome)
+        return result
+
+    def tell_of(self, alone: bool, *outcome: str) -> None:
+        """Tell of a call that has been made, now or with the next one."""
+        if alone and self.may_keep:
             self.keep(QUIET, *outcome)
-        elif name in ALONE or (name == "mount_setattr" and call.args[0] in self.detached):
-            self.keep(QUIET, *outcome)
-            self._send()
         else:
             self.tell(AFTER, *outcome)
-        return result
 
     def _link(self, number: str) -> str:
         """Where our descriptor leads, as `</path>`; empty if it is no file, or if this /proc may be the container's."""
@@ -112,6 +112,7 @@ class Observer:
         elif call.name in ("openat2", "move_mount"):
             self.detached.discard(result if call.name == "openat2" else call.args[0])
         self.moved = self.moved or moves(call)
+        self.may_keep = self.may_keep and call.name != "clone3"  # from now on two tell
 
     def executed(self, number: int) -> None:
         """The program that the child's trampoline was to execute has started, or failed with this errno."""
@@ -164,7 +165,7 @@ class Observer:
 
     def _open_own_line(self) -> None:
         """Send one end of a new line over the inherited one; the kernel notes on it who we are."""
-        self.newborn, self.owed, self.kept = False, 0, []
+        self.newborn, self.owed, self.kept, self.may_keep = False, 0, [], not self.step
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inherited = socket.socket(fileno=self.fd)
         try:

@@ -97,9 +97,10 @@ SPELLINGS: dict[tuple[str, str], Callable[[int], str]] = {
 """(call, parameter) -> how its number is written."""
 
 
-def descriptors(step: Step) -> list[str]:
-    """The numbers of the descriptors among the arguments, if the process itself does not say where they lead."""
-    return [raw for name, spelled, raw in step.arguments if spelled.isdigit() and name.lstrip("=") in DESCRIPTORS]
+def destinations(step: Step) -> dict[str, str]:
+    """Where the descriptors lead that are among the arguments, unless the process itself has said so."""
+    numbers = [raw for name, spelled, raw in step.arguments if spelled.isdigit() and name.lstrip("=") in DESCRIPTORS]
+    return {number: destination(step.process, number) for number in numbers}
 
 
 def destination(process: Process, number: str) -> str:
@@ -118,13 +119,21 @@ def spell_arguments(step: Step) -> list[str]:
 def spell(step: Step, name: str, spelled: str, raw: str) -> str:
     if not spelled.lstrip("-").isdigit():
         return spelled
-    if name in DESCRIPTORS or name == TREE:
+    if name in DESCRIPTORS:
         return "AT_FDCWD" if raw == AT_FDCWD else spelled + step.destinations.get(raw, "")
+    if name == TREE:
+        return spelled + step.process.trees.get(raw, "")
     spelling = SPELLINGS.get((step.call, name))
     return spelling(int(raw)) if spelling else spelled
 
 
-def source(step: Step) -> str:
-    """What an open_tree has made a copy of."""
-    folder = next((spelled for name, spelled, _ in step.arguments if name == "dir_fd"), "")
-    return f"<copy of {step.raw('path') or folder.partition('<')[2].rstrip('>') or folder}>"
+def follow_trees(step: Step) -> None:
+    """Remember which descriptors of the process hold copies of mounts, and of which."""
+    trees = step.process.trees
+    if step.call == "open_tree" and step.result:
+        folder = next((spelled for name, spelled, _ in step.arguments if name == "dir_fd"), "")
+        trees[step.result] = f"<copy of {step.raw('path') or folder.partition('<')[2].rstrip('>') or folder}>"
+    elif step.call == "openat2" and step.result:
+        trees.pop(step.result, None)
+    elif step.call == "move_mount" and step.result:
+        trees.pop(step.raw(TREE), None)

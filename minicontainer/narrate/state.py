@@ -30,6 +30,7 @@ class Process:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.trees: dict[str, str] = {}  # its descriptors of mounts that are attached nowhere yet -> copies of what
         try:
             self.dir = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

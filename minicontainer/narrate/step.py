@@ -48,6 +48,10 @@ class Step:
         self.take(fields)
         self.arguments = known
 
+    def end(self, error: str, told: str, raw: str) -> None:
+        """The call has been made, or has failed."""
+        self.error, self.told_result, self.result = error, told, None if error else raw
+
     def raw(self, name: str) -> str:
         """The argument of that name as it is; empty if it is not there."""
         return next((raw for each, _, raw in self.arguments if each.lstrip("=") == name), "")

@@ -77,13 +77,12 @@ def test_pages_are_named_as_man_wants_them() -> None:
 
 def test_it_is_known_of_every_call_how_to_see_what_it_did() -> None:
     plain = {"open_slave", "bpf_prog_attach", "pidfd_send_signal", "send_signal"}  # descriptors; other processes
-    seen = {*inside.FACTS, *state.READERS, *state.TOUCHED, *observer.OPENING, *observer.ALONE, *plain}
+    seen = {*inside.FACTS, *state.READERS, *state.TOUCHED, *observer.ALONE, *plain}
     assert set(gated()) == seen
 
 
 def test_nobody_looks_when_nobody_waits() -> None:
     assert not observer.ALONE & {*state.READERS, *state.TOUCHED}
-    assert not observer.OPENING & {*state.READERS, *state.TOUCHED}
     new = {"bpf_prog_load"}  # there was nothing before it
     assert set(state.READERS) - new <= observer.BOTH
 
