@@ -71,11 +71,8 @@ def mount_lines(container: Container, entry: Mount, held: int) -> list[str]:
     given = f" -o {quote(','.join(data))}" if data else ""
     lines = [f"folder {place}", f'mount -t {quote(entry.type)}{given} {quote(entry.source or entry.type)} "$at"']
     if entry.type in runtime.KERNEL_TYPES:  # others trust what is there
-        lines.insert(
-            0,
-            f"[ ! -L {below('root', entry.destination)} ] || "
-            f"fail {quote(entry.destination + ' in the rootfs is a link')}",
-        )
+        complaint = quote(f"{entry.destination} in the rootfs is a link")
+        lines.insert(0, f"[ ! -L {below('root', entry.destination)} ] || fail {complaint}")
     return lines
 
 

@@ -1,7 +1,7 @@
 """The paragraph of the network: the lines for `ip` and `nft` that the runtime itself uses.
 
-The script's network is its own: a bridge and a table that no running container uses, chosen when the script
-is made. So the two can run side by side, and neither has to know the other's ledger.
+The script's network is its own: a bridge, a table and addresses that nobody uses when the script is made. So it
+and the runtime's containers can run side by side, and neither has to know the other's ledger.
 """
 
 from __future__ import annotations
@@ -69,11 +69,13 @@ def bridged(container: Container) -> Paragraph:
     subnet = bridge.Subnet(*facts["subnet"])
     packet_rules = rules.table(bridge.BRIDGE, subnet.network4, subnet.network6, facts["others"], facts["nat"])
     before = [
-        f'[ ! -e /sys/class/net/{name} ] || fail "{name} is in use: have the script made anew"',
+        f'if [ -e /sys/class/net/{name} ] || [ -n "$(ip route show {subnet.network4})" ]; then',
+        f'\tfail "{name} or {subnet.network4} is in use: have the script made anew"',
+        "fi",
         *keep_settings(facts),
-        f"later 'ip link del {name}'",
+        f"later 'ip link del {name} 2>/dev/null'",
         feed("ip -batch -", rename(*bridge.bridge_lines(facts))),
-        f"later 'nft delete table {table}'",
+        f"later 'nft delete table {table} 2>/dev/null'",
         feed("nft -f -", rename(*packet_rules)),
         *(f"echo {value} >/proc/sys/{quote(rename(setting))}" for setting, value in bridge.settings(facts)),
     ]
@@ -121,12 +123,11 @@ def lease(container: Container, facts: dict[str, Any]) -> tuple[dict[str, Any], 
 
 
 def renaming() -> Callable[..., str]:
-    """A function that puts lines together and gives bridge and table in them a name that is free."""
-    number = next(n for n in range(1000) if not net.has_interface(f"minic{n}"))
+    """A function that puts lines together and gives bridge and table in them names that are free."""
+    number = next(n for n in range(1, 1000) if not net.has_interface(f"minic{n}"))
 
     def rename(*lines: str) -> str:
-        text = "\n".join(lines).replace(bridge.BRIDGE, f"minic{number}")
-        return text.replace(rules.TABLE, f"{rules.TABLE}{number or ''}")
+        return "\n".join(lines).replace(bridge.BRIDGE, f"minic{number}").replace(rules.TABLE, f"{rules.TABLE}{number}")
 
     return rename
 

@@ -208,6 +208,17 @@ def test_a_published_port_answers(protocol: str, rootfs: Path, state_root: Path,
         assert Place(pid).pings("198.51.1.2")
 
 
+def test_a_network_that_is_taken_is_left_alone(rootfs: Path, state_root: Path, tmp_path: Path) -> None:
+    path = script(tmp_path, rootfs, "true")
+    network = re.findall(r"ip saddr != (\S+)", path.read_text())[0]
+    HOST.run("ip", "route", "add", "unreachable", network)
+    try:
+        done = subprocess.run(["sh", path], capture_output=True, text=True, env=without_us())
+    finally:
+        HOST.run("ip", "route", "del", "unreachable", network)
+    assert done.returncode == 125 and "is in use: have the script made anew" in done.stderr
+
+
 def test_beside_a_running_container(spawn: Spawn, rootfs: Path, state_root: Path, tmp_path: Path) -> None:
     """It takes a network of its own, and both can go first. The host's settings come back."""
     names = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/lo/forwarding")
