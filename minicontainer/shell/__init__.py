@@ -61,6 +61,6 @@ def script(container: Container, command: list[str], stdin: bool = True) -> str:
         frame.PLACES,
         *map(str, paragraphs),
         frame.process(container, paragraphs, stdin),
-        frame.order(container, paragraphs),
+        frame.order(paragraphs),
     ]
     return "\n".join(parts)

@@ -53,16 +53,6 @@ fail() {{
 	exit 125
 }}
 
-if [ "${{1-}}" = inside ]; then # we are the first process
-	dir=$2
-else
-	[ $# = 0 ] || fail "it takes no arguments"
-	[ -f "$0" ] || fail "save it to a file and run that: standard input is the container's"
-{checks}
-	dir=$(mktemp -d "${{TMPDIR:-/tmp}}/container-{id}.XXXXXX")
-	dir=$(realpath "$dir")
-fi
-
 # Note down what undoes a step, before the step is done. At the end the last comes first.
 later() {{
 	undo="$1
@@ -76,7 +66,25 @@ clean_up() {{
 	eval "$undo"
 	exit "$status"
 }}
+
+if [ "${{1-}}" = inside ]; then # we are the first process
+	dir=$2
+else
+	[ $# = 0 ] || fail "it takes no arguments"
+	[ -f "$0" ] || fail "save it to a file and run that: standard input is the container's"
+{checks}
+	trap clean_up EXIT # a signal ends the container at once (the command would pass it on)
+	trap 'exit 129' HUP
+	trap 'exit 143' TERM
+{interrupt}
+	later 'rm -rf --one-file-system "$dir"'
+	dir=$(mktemp -d "${{TMPDIR:-/tmp}}/container-{id}.XXXXXX")
+	dir=$(realpath "$dir")
+fi
 """
+
+INTERRUPT = "\ttrap 'exit 130' INT"
+KEYS = "\ttrap '' INT QUIT # the terminal's keys are for the container"
 
 PLACES = """\
 # Where a path of the container is, as "$at". Links are followed as the container would: never out of its root.
@@ -205,10 +213,13 @@ def start(container: Container, paragraphs: list[Paragraph]) -> str:
     for program in needs(paragraphs):
         package = PACKAGES.get(program, program)
         checks.append(f'\tcommand -v {program} >/dev/null || fail "install the package {package}"')
-    variables = ["undo", "walls", "rights", "root", "pid", "waiter"]
+    variables = ["undo", "walls", "rights", "dir", "root", "pid", "waiter"]
     variables += [name for name in ("enter", "enter_last") if any(each.options[name] for each in paragraphs)]
     return START.format(
-        checks="\n".join(checks), id=container.short_id, variables=" ".join(f"{name}=''" for name in variables)
+        variables=" ".join(f"{name}=''" for name in variables),
+        checks="\n".join(checks),
+        interrupt=KEYS if container.spec.process.terminal else INTERRUPT,
+        id=container.short_id,
     )
 
 
@@ -234,18 +245,11 @@ def calls(paragraphs: list[Paragraph], phase: str) -> list[str]:
     return [call for each in paragraphs if (call := each.function(phase))]
 
 
-TERMINAL_TRAPS = "trap '' INT QUIT # the terminal's keys are for the container"
-
-
-def order(container: Container, paragraphs: list[Paragraph]) -> str:
+def order(paragraphs: list[Paragraph]) -> str:
     """The loop of the runtime, unrolled."""
     before, _, outside, inside, finish, _ = (calls(paragraphs, phase) for phase in PHASES)
     lines = ["# ── all in order ──", "", 'if [ "${1-}" = inside ]; then']
     lines += [*("\t" + call for call in inside), "\tbecome_program", "fi", ""]
-    lines += ["# A signal ends the container at once. (The command would pass it on.)"]
-    lines += ["trap clean_up EXIT", "trap 'exit 129' HUP", "trap 'exit 143' TERM"]
-    lines += [TERMINAL_TRAPS if container.spec.process.terminal else "trap 'exit 130' INT"]
-    lines += ["later 'rm -rf --one-file-system \"$dir\"'", ""]
     lines += [*before, "start", *outside, "echo go >&4"]
     lines += ['read -r _ <&3 || fail "the first process ended too early"', *finish, "echo go >&4"]
     lines += ['wait "$waiter" && status=0 || status=$?', "pid='' waiter=''", 'exit "$status"']

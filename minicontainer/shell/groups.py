@@ -79,7 +79,8 @@ REMOVE = (
     'echo 1 >"$group/cgroup.kill" # all processes of the group end, whatever they forked',
     "for pause in 0 0.1 0.5 2; do # the kernel takes a moment to let go of them",
     '\tsleep "$pause"',
-    '\tfind "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null && break',
+    '\tfind "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null',
+    '\t[ -d "$group" ] || break',
     "done",
 )
 

@@ -27,6 +27,9 @@ BRIDGED = """\
 A veth pair is a cable: one end is eth0 inside, the other is plugged into a bridge on the host, a switch of software
 that is also the way out. Outside nobody knows the container's address, so packets leave under the host's."""
 
+UNWATCHED = """\
+packet rules, and a way beyond the host. The kernel where this was made has no nftables."""
+
 HELPED = """\
 Without root nothing can be plugged into the host's network. pasta opens a tap device in the container's namespace,
 reads the packets that come out, and makes the connections that they ask for as any program would."""
@@ -67,7 +70,8 @@ def bridged(container: Container) -> Paragraph:
     rename = renaming()
     name, table = rename(bridge.BRIDGE), rename(rules.TABLE)
     subnet = bridge.Subnet(*facts["subnet"])
-    packet_rules = rules.table(bridge.BRIDGE, subnet.network4, subnet.network6, facts["others"], facts["nat"])
+    packet_rules = rules.table(bridge.BRIDGE, subnet.network4, subnet.network6, facts["others"])
+    table_lines = [f"later 'nft delete table {table} 2>/dev/null'", feed("nft -f -", rename(*packet_rules))]
     before = [
         f'if [ -e /sys/class/net/{name} ] || [ -n "$(ip route show {subnet.network4})" ]; then',
         f'\tfail "{name} or {subnet.network4} is in use: have the script made anew"',
@@ -75,8 +79,7 @@ def bridged(container: Container) -> Paragraph:
         *keep_settings(facts),
         f"later 'ip link del {name} 2>/dev/null'",
         feed("ip -batch -", rename(*bridge.bridge_lines(facts))),
-        f"later 'nft delete table {table} 2>/dev/null'",
-        feed("nft -f -", rename(*packet_rules)),
+        *(table_lines if facts["nat"] else ()),
         *(f"echo {value} >/proc/sys/{quote(rename(setting))}" for setting, value in bridge.settings(facts)),
     ]
     undo = f"ip link del {place['interface']} 2>/dev/null"  # the kernel may be quicker
@@ -90,8 +93,9 @@ def bridged(container: Container) -> Paragraph:
         "net",
         BRIDGED,
         f"veth(4), bridge(8), nft(8), {MAN}",
+        missing=() if facts["nat"] else [UNWATCHED],
         walls="--net",
-        needs=("ip", "nft"),
+        needs=("ip", "nft") if facts["nat"] else ("ip",),
         before=[*before, *name_files(container)],
         outside=outside,
         inside=["ip link set lo up", feed("ip -batch -", rename(*bridge.inside_lines(place))), *no_advertisements()],
@@ -102,7 +106,7 @@ def bridged(container: Container) -> Paragraph:
 def survey() -> dict[str, Any]:
     """The facts of the script's network. What the host was like before is known best by the runtime, if it runs."""
     facts = bridge.survey()
-    facts["nat"] = not is_user_mode_linux()  # which has none
+    facts["nat"] = facts["forward"] = not is_user_mode_linux()  # which has no nftables
     if theirs := Ledger().facts():
         facts["before"] = theirs["before"]
     return facts

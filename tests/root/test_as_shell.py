@@ -251,9 +251,10 @@ def test_status_and_streams(rootfs: Path, state_root: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_nothing_is_left(number: int, rootfs: Path, state_root: Path, tmp_path: Path) -> None:
     path = script(tmp_path, "-p", "40080:80", IDS, rootfs, *PROGRAM)
+    bridge = re.findall("later 'ip link del (minic[0-9]+)", path.read_text())[0]
     words = ["sh", str(path)]
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=without_us())
-    assert wait_until(lambda: len(list(Path("/sys/class/net").glob("minic*/brif/*"))) > 0)
+    assert wait_until(lambda: list(Path(f"/sys/class/net/{bridge}").glob("brif/*")))
     process.send_signal(number)
     said = process.communicate(timeout=30)[1]
     assert (process.returncode, said) == (128 + number, "")
