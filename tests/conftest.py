@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from minicontainer.linux import process
 from tests.support import CHECKOUT, HostState, command, environment, unmet, wait_until
 
 KERNEL_TESTS = tuple(CHECKOUT / "tests" / name for name in ("root", "vm", "clients", "lessons"))
@@ -33,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for hidden in process.LIBC_SIGNALS:  # make starts its children with these ignored, and they theirs
+        process.default_action(hidden)
     config.addinivalue_line("markers", "requires(*names): skip, with the reason, unless the machine has these")
 
 
