@@ -2,20 +2,22 @@
 
 Every call that changes something passes the gate in `linux/calls.py`, and there an observer takes it:
 
-    runtime (parent, child)                 narrator: a process forked before all else
-      BEFORE  mount("proc", …)  ────────▶     reads /proc/PID from outside
-                                ◀────────     GO   (with --step: when a key is pressed)
+    runtime (parent, child)                          narrator: a process forked before all else
+      how it is: /proc/self/mountinfo, status, …
       makes the call
-      AFTER   = 0, or the error ────────▶     reads /proc/PID again: what differs has changed
-                                ◀────────     GO   the next step may come
-                                              and writes it all down while nobody waits
+      how it is now
+      what was called, what came of it  ────────▶      looks as well, from outside, where the caller
+                                        ◀────────      cannot see: another root, another process
+      goes on                                          what differs has changed: writes it down
 
-So nothing is told that was not done, in the order in which it was done, and "before" and "after" are the
-kernel's own words about the process, not ours. The child, which may import nothing and soon sees no /proc
-but the container's, only sends what it is about to do. Its line is closed by its exec, as all that is ours.
+So nothing is told that was not done, it is told in the order in which it was done, and "before" and "after" are
+the kernel's own words. With `--step` the narrator is asked before each call, and answers when a key was pressed.
+The child may import nothing, and after its pivot has no /proc but the container's: so it only sends, and the words
+are the narrator's. Its line is closed by its exec, as all that is ours.
 
     observer   the runtime's end of the line; `inside`: what only the process itself can read
-    narrator   the other process; `state`: what it reads; `spelling`: how arguments are written
+    look       what both of them read of a process
+    narrator   the other process; `state`: what it reads, what has changed; `spelling`: how arguments are written
     reasons    why each call is made, which manual page and which lesson explain it: a table
     writers    plain text and JSON; `screen`: a terminal; `keys`: the one that --step waits for
 """
@@ -56,6 +58,7 @@ class Narration:
 
     def __enter__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        gc.freeze()  # what is there now is not garbage; to look for some would cost as much as the telling
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()

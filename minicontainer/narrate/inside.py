@@ -95,6 +95,18 @@ def read(mark: str, name: str, path: str) -> Facts:
         os.close(fd)
 
 
+def descriptors(mark: str, call: Call) -> Facts:
+    """The open files that an exec would leave open."""
+    left = []
+    for number in sorted(map(int, os.listdir("/proc/self/fd"))):
+        try:
+            if not fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                left.append(str(number))
+        except OSError:
+            pass  # that of the listing itself
+    return f"{mark}open after exec", ", ".join(left), ""
+
+
 OPTIONS = {"ro": os.ST_RDONLY, "nosuid": os.ST_NOSUID, "nodev": os.ST_NODEV, "noexec": os.ST_NOEXEC}
 
 
@@ -107,8 +119,7 @@ def held(mark: str, call: Call) -> Facts:
 
 # -- the process --------------------------------------------------------------------------------
 
-PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_CAPBSET_READ = 2, 3, 7, 23
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET = 47, 1
+PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_GET_KEEPCAPS = 2, 3, 7
 KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING = 0, -3
 SIOCGIFFLAGS, IFF_UP = 0x8913, 1
 
@@ -133,20 +144,6 @@ def pdeathsig(mark: str, call: Call) -> Facts:
     number = ctypes.c_int()
     libc.prctl(PR_GET_PDEATHSIG, ctypes.addressof(number), 0, 0, 0)
     return f"{mark}parent death signal", str(number.value), ""
-
-
-def bounding(mark: str, call: Call) -> Facts:
-    number = call.args[0]
-    return f"{mark}{number!r} in the bounding set", YES[libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0)], ""
-
-
-def ambient(mark: str, call: Call) -> Facts:
-    number = call.args[0]
-    there = libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, number, 0, 0)
-    return f"{mark}{number!r} in the ambient set", YES[there], ""
-
-
-YES = {0: "no", 1: "yes", -1: "?"}
 
 
 def limit(mark: str, call: Call) -> Facts:
@@ -179,13 +176,12 @@ FACTS: dict[str, Callable[[str, Call], Facts]] = {
     "setxattr": attribute,
     "write_file": content,
     "mount_setattr": held,
+    "close_range": descriptors,
     "sethostname": hostname,
     "setdomainname": domainname,
     "set_dumpable": dumpable,
     "set_keepcaps": keepcaps,
     "set_pdeathsig": pdeathsig,
-    "capbset_drop": bounding,
-    "cap_ambient_raise": ambient,
     "setrlimit": limit,
     "join_session_keyring": keyring,
     "loopback_up": loopback,

@@ -13,6 +13,7 @@ import struct
 
 from minicontainer.narrate import spelling, state
 from minicontainer.narrate.keys import Keys
+from minicontainer.narrate.look import EVERYTHING, TOUCHED
 from minicontainer.narrate.observer import AFTER, BEFORE, END, EXECUTED, GO, NEW, QUIET, STOP, spell
 from minicontainer.narrate.step import CHILD, HELPER, PARENT, Step
 from minicontainer.narrate.writers import writer_for
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 else:
     import _socket as socket
 
-LONGEST = 1 << 16
+LONGEST = 1 << 18
 CREDENTIALS = "iII"
 """struct ucred: pid, uid, gid. unix(7)"""
 
@@ -44,7 +45,7 @@ class Line:
         self.fileno = sock.fileno
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(CREDENTIALS))
         self.process = state.Process(struct.unpack(CREDENTIALS, data)[0])
-        self.known: dict[state.Reader, state.State] = {each: each(self.process) for each in state.OF_THE_PROCESS}
+        self.process.known = {name: self.process.look(name) for name in EVERYTHING}
         self.step: Step | None = None  # the call that is under way
 
 
@@ -81,8 +82,9 @@ class Narrator:
             data, rights, _, _ = line.sock.recvmsg(LONGEST, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
         except OSError:
             data = b""
-        self.answer = GO
+        self.answer = b""
         if data == NEW.encode():
+            self.answer = GO
             self.lines.append(line := Line(socket.socket(fileno=struct.unpack("i", rights[0][2])[0])))
         elif data:
             for kind, fields in records(data.decode("utf-8", "surrogateescape").split("\0")):
@@ -91,7 +93,8 @@ class Narrator:
             self.hang_up(line)
             return
         try:
-            line.sock.send(self.answer)
+            if self.answer:
+                line.sock.send(self.answer)
         except OSError:
             pass  # it has ended; its line will say so
 
@@ -99,7 +102,9 @@ class Narrator:
         """One record."""
         if kind == QUIET:
             self.done.append((line, fields))
-        elif kind == AFTER:
+            return
+        self.answer = GO
+        if kind == AFTER:
             self.after(line, *fields)
         elif kind == BEFORE:
             self.before(line, *fields)
@@ -131,8 +136,6 @@ class Narrator:
         step.destinations = spelling.destinations(step)
         if reader := state.READERS.get(call):
             step.before |= reader(step)
-        for each in state.TOUCHED.get(call, ()):
-            line.known[each] = each(line.process)
         self.busy = line
         if self.keys and call != "pidfd_send_signal" and not self.ask(step):  # a signal must not wait
             self.busy = line.step = None
@@ -161,10 +164,9 @@ class Narrator:
         step.end(error, told, raw)
         if reader := state.READERS.get(call):
             step.after |= reader(step)
-        for each in state.TOUCHED.get(call, ()):
-            step.before |= line.known[each]
-            line.known[each] = each(line.process)
-            step.after |= line.known[each]
+        for name in TOUCHED.get(call, ()):
+            if name not in step.after:
+                step.after[name] = step.process.look(name)
         if call == "clone3" and not feature and step.arguments != MIDDLE and not error:
             self.child = state.Process(int(raw))
         self.done.append(step)
@@ -216,7 +218,7 @@ class Narrator:
             step = self.begin(line, call, feature, fields)
             step.end(error, told, raw)
         self.prepare(step)
-        step.before, step.after = state.difference(step.before, step.after)
+        step.compare()
         self.writer.write(step)
         if not self.done:
             self.writer.flush()

@@ -11,15 +11,15 @@ them all, which no argument of a system call can hold:
     L                            this process ends
     E                            the end of all
 
-A message is answered by one byte when the narrator has looked; so nothing has moved on meanwhile. Most calls are
-told after them, as how things were before is known from the call before; those in BOTH are told twice, those in
-ALONE with the next one, for to wake a process takes longer than most calls.
-Names that begin with `<` or `>` are no arguments but facts from before and after, see `inside`.
+A message is answered by one byte when the narrator has looked, so that nothing has moved on meanwhile; but not one
+of Q alone. Waking a process takes longer than most calls, so those that nobody has to look at wait for the next one.
+Names that begin with `<` or `>` are no arguments but facts from before and after, see `inside` and `look`.
 """
 
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import struct
 
@@ -27,12 +27,13 @@ from minicontainer.errors import KernelError, MinicontainerError
 from minicontainer.linux import calls
 from minicontainer.linux.process import CLONE_NEWNS
 from minicontainer.narrate.inside import FACTS
+from minicontainer.narrate.look import TOUCHED, look, read
 from minicontainer.quickjson import line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from minicontainer.linux.calls import Call
@@ -46,15 +47,16 @@ PROC_FD = "/proc/self/fd/"
 BEFORE, AFTER, QUIET, EXECUTED, NEW, LEAVING, END = "B", "A", "Q", "X", "N", "L", "E"
 GO, STOP = b"g", b"s"
 LONGEST = 1 << 13
-"""An argument's characters. A message is received whole, into 64 KB."""
+"""An argument's characters. A message is received whole, into 256 KB."""
 
-BOTH = {
-    "clone3", "execve", "execveat", "run", "try_run", "close_range", "cap_ambient_clear_all",
-}  # fmt: skip
-"""Told before, too: nobody is to overtake them, they do not return, or how things are before has to be looked at."""
+BOTH = {"clone3", "execve", "execveat", "run", "try_run"}
+"""Told before, too: nobody is to overtake them, or they do not return."""
 
-ALONE = {*FACTS, "default_action", "openat2", "open_tree"} - {"mount_setattr", "set_pdeathsig"}
-"""Nobody has to look: they come with their facts, or only open a descriptor. (A helper is killed after its last.)"""
+WATCHED = BOTH | {"bpf_prog_load", "bpf_prog_attach", "open_slave", "pidfd_send_signal", "send_signal"}
+"""The narrator has to look: at their descriptors, or at other processes."""
+
+ENOUGH = 1 << 16
+"""So many characters are not held back."""
 
 
 class Observer:
@@ -66,6 +68,8 @@ class Observer:
         self.newborn = False
         self.owed = 0
         self.kept: list[str] = []  # records that go with the next message
+        self.size = 0
+        self.status = -1  # our /proc/PID/status, which can be read from anywhere
         self.may_keep = not step
         self.detached: set[int] = set()
         self.moved = False  # to another root
@@ -74,28 +78,45 @@ class Observer:
     def __call__(self, call: Call) -> Any:
         if self.newborn:
             self._open_own_line()
-        name, facts = call.name, FACTS.get(call.name, nothing)
-        said = [name, call.feature, *arguments(call, self._link), *facts("<", call)]
-        if self.step or name in BOTH:
+        facts = FACTS.get(call.name, nothing)
+        said = [call.name, call.feature, *arguments(call, self._link), *facts("<", call)]
+        if self.step or call.name in BOTH:
             self.tell(BEFORE, *said)
         try:
             result = call.run()
         except BaseException as error:
-            self.tell_of(name in ALONE, *problem(error), *said, *facts(">", call))
+            self._tell_of(call, *problem(error), *said, *facts(">", call))
             raise
-        if self.newborn:  # the child's side of clone3; its parent tells of it
-            return result
-        outcome = ("", *spell_result(call, result, self._link), *said, *facts(">", call))
-        self._note(call, result)
-        self.tell_of(name in ALONE or (name == "mount_setattr" and call.args[0] in self.detached), *outcome)
+        if not self.newborn:  # else this is the child's side of clone3; its parent tells of it
+            self._note(call, result)
+            self._tell_of(call, "", *spell_result(call, result, self._link), *said, *facts(">", call))
         return result
 
-    def tell_of(self, alone: bool, *outcome: str) -> None:
-        """Tell of a call that has been made, now or with the next one."""
-        if alone and self.may_keep:
-            self.keep(QUIET, *outcome)
-        else:
-            self.tell(AFTER, *outcome)
+    def _tell_of(self, call: Call, *outcome: str) -> None:
+        """Tell of a call that has been made: now, if the narrator has to look, or with the next one."""
+        seen = self._look(call)
+        if seen is None or call.name in WATCHED or not self.may_keep:
+            self.tell(AFTER, *outcome, *(seen or ()))
+            return
+        self.keep(QUIET, *outcome, *seen)
+        self.size += sum(map(len, seen))
+        if self.size > ENOUGH or call.name == "set_pdeathsig":  # after which a helper is killed
+            self._send()
+
+    def _look(self, call: Call) -> list[str] | None:
+        """What it may have touched as it is now, in facts; None if this process cannot see it."""
+        facts: list[str] = []
+        if call.name == "mount_setattr" and call.args[0] in self.detached:
+            return facts
+        for name in TOUCHED.get(call.name, ()):
+            if not self.moved:
+                text = look(name, "/proc/self/")
+            else:
+                text = read(self.status) if name == "status" and self.status >= 0 else ""
+            if not 0 < len(text) < ENOUGH:
+                return None
+            facts += (">" + name, text, "")
+        return facts
 
     def _link(self, number: str) -> str:
         """Where our descriptor leads, as `</path>`; empty if it is no file, or if this /proc may be the container's."""
@@ -142,7 +163,7 @@ class Observer:
 
     def _send(self) -> bool:
         """Send what is kept; whether somebody listens."""
-        message, self.kept = "\0".join(self.kept).encode("utf-8", "surrogateescape"), []
+        message, self.kept, self.size = "\0".join(self.kept).encode("utf-8", "surrogateescape"), [], 0
         try:
             return os.write(self.fd, message) > 0
         except OSError:
@@ -165,7 +186,8 @@ class Observer:
 
     def _open_own_line(self) -> None:
         """Send one end of a new line over the inherited one; the kernel notes on it who we are."""
-        self.newborn, self.owed, self.kept, self.may_keep = False, 0, [], not self.step
+        gc.disable()  # it has but a moment
+        self.newborn, self.owed, self.kept, self.size, self.may_keep = False, 0, [], 0, not self.step
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inherited = socket.socket(fileno=self.fd)
         try:
@@ -177,6 +199,10 @@ class Observer:
         theirs.close()
         self.fd = ours.detach()
         self._answer()  # when it has looked at us
+        try:
+            self.status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            pass
 
 
 def nothing(mark: str, call: Call) -> tuple[str, ...]:
@@ -192,20 +218,22 @@ def moves(call: Call) -> bool:
 # -- spelling -----------------------------------------------------------------------------------
 
 
-def arguments(call: Call, link: Callable[[str], str]) -> Iterator[str]:
+def arguments(call: Call, link: Callable[[str], str]) -> list[str]:
     """Three fields an argument: its name (with `=` before it if it is to be shown), as spelled, as is."""
-    code = call.function.__code__
-    names, count = code.co_varnames, code.co_argcount
-    given = [(names[min(number, count)] if number >= count else names[number], v) for number, v in enumerate(call.args)]
-    given += [("=" + name, value) for name, value in call.kwargs.items()]
+    names, count = call.function.__code__.co_varnames, call.function.__code__.co_argcount
+    given = len(call.args)
+    shown = names[:given] if given <= count else (names[count],) * given
+    values = list(zip(shown, call.args, strict=True))
+    values += [("=" + name, value) for name, value in call.kwargs.items()]
     defaults = call.function.__defaults__ or ()
-    for name, value in zip(names[count - len(defaults) : count], defaults, strict=True):
-        if value and value != -1 and name not in call.kwargs and names.index(name) >= len(call.args):
-            given.append(("=" + name, value))
-    for name, value in given:
-        yield name
-        yield spell(value)[:LONGEST].replace("\0", "\ufffd") + where(call, name, value, link)
-        yield as_is(value)
+    first = count - len(defaults)
+    for name, value in zip(names[max(first, given) : count], defaults[max(0, given - first) :], strict=True):
+        if value and value != -1 and name not in call.kwargs:
+            values.append(("=" + name, value))
+    fields: list[str] = []
+    for name, value in values:
+        fields += (name, spell(value)[:LONGEST].replace("\0", "\ufffd") + where(call, name, value, link), as_is(value))
+    return fields
 
 
 def where(call: Call, name: str, value: Any, link: Callable[[str], str]) -> str:

@@ -1,8 +1,8 @@
-"""What the kernel says about a process, read from outside: proc(5).
+"""What the narrator sees from outside, and what of it has changed. proc(5)
 
-A reader gives a dictionary: name of the thing -> its value, a text or a list of words. The narrator asks it
-before and after a call; what differs has been changed by it. What cannot be read, as of a process that is
-not dumpable by an ordinary user, is left out.
+A state is a dictionary: name of the thing -> its value, a text or a list of words. It is taken before and after a
+call; what differs has been changed by it. What cannot be read, as of a process that is not dumpable by an ordinary
+user, is left out. What concerns a process as a whole is in `look`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 
 from minicontainer.linux import capability
 from minicontainer.linux.proc import MountInfo
+from minicontainer.narrate.look import NAMESPACES, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from minicontainer.narrate.step import Step
 
     State = dict[str, str | list[str]]
-    Reader = Callable[["Process"], State]
-
-LONGEST = 1 << 16
 
 
 class Process:
@@ -30,41 +28,27 @@ class Process:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.known: dict[str, str] = {}  # what has been told of it last
         self.trees: dict[str, str] = {}  # its descriptors of mounts that are attached nowhere yet -> copies of what
         try:
             self.dir = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             self.dir = -1
 
-    def read(self, file: str) -> str:
-        """A whole file, or an empty string."""
-        try:
-            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.dir)
-        except OSError:
-            return ""
-        try:
-            data = part = os.read(fd, LONGEST)
-            while part:
-                data += (part := os.read(fd, LONGEST))
-            return data.decode("utf-8", "surrogateescape")
-        except OSError:
-            return ""
-        finally:
-            os.close(fd)
+    def look(self, name: str) -> str:
+        """A whole file, or where a link leads; empty if it cannot be read."""
+        return look(name, folder=self.dir)
 
-    def link(self, file: str) -> str:
-        """Where a link leads, or an empty string."""
+    def link(self, name: str) -> str:
+        """Where any other link leads, or an empty string."""
         try:
-            return os.readlink(file, dir_fd=self.dir)
+            return os.readlink(name, dir_fd=self.dir)
         except OSError:
             return ""
-
-    def links(self, *files: str) -> State:
-        return {file.rpartition("/")[2]: target for file in files if (target := self.link(file))}
 
     def rows(self, file: str, *names: str) -> dict[str, str]:
         """Those of the rows `name: value` that are named."""
-        rows = (row.partition(":") for row in self.read(file).splitlines())
+        rows = (row.partition(":") for row in self.look(file).splitlines())
         return {name: value.strip() for name, _, value in rows if name in names}
 
     def close(self) -> None:
@@ -72,62 +56,30 @@ class Process:
             os.close(self.dir)
 
 
-# -- namespaces and groups ----------------------------------------------------------------------
-
-KINDS = ("user", "mnt", "pid", "pid_for_children", "net", "ipc", "uts", "cgroup", "time", "time_for_children")
-
-
-def namespaces(process: Process) -> State:
-    """The numbers of the namespaces it is in, from readlink /proc/PID/ns/*: namespaces(7)."""
-    links = process.links(*(f"ns/{kind}" for kind in KINDS))
-    return {f"{kind} namespace": str(link).strip("[]").rpartition("[")[2] for kind, link in links.items()}
-
-
-def own_namespaces(process: Process) -> State:
-    """Without those that only its children will be in."""
-    return {name: number for name, number in namespaces(process).items() if "children" not in name}
+# -- what one call changes ----------------------------------------------------------------------
 
 
 def birth(step: Step) -> State:
     """The parent's namespaces and group before the clone, the child's after it."""
     if step.result is None:
-        return {**own_namespaces(step.process), "control group": group(step.process)}
+        return place(step.process)
     child = Process(int(step.result))
-    found = own_namespaces(child)
-    found["control group"] = group(child)
+    found = place(child)
     found["pid, outside and inside"] = child.rows("status", "NSpid").get("NSpid", "").split()
     child.close()
     return found
 
 
+def place(process: Process) -> State:
+    """The namespaces that it is in itself, and its control group."""
+    own = [name for name in NAMESPACES if "children" not in name]
+    found: State = {label(name): inode(name, process.look(name)) for name in own}
+    return {**found, "control group": group(process)}
+
+
 def group(process: Process) -> str:
     """Its control group, version 2: cgroups(7)."""
     return process.rows("cgroup", "0").get("0", "")[1:]
-
-
-# -- files and mounts ---------------------------------------------------------------------------
-
-
-def mounts(process: Process) -> State:
-    """Its mount table: proc_pid_mountinfo(5)."""
-    return {"mountinfo": process.read("mountinfo")}
-
-
-def places(process: Process) -> State:
-    """Its working folder and its root."""
-    return process.links("cwd", "root")
-
-
-def descriptors(step: Step) -> State:
-    """The open files that an exec would leave open."""
-    try:
-        listing = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=step.process.dir)
-    except OSError:
-        return {}
-    numbers = sorted(map(int, os.listdir(listing)))
-    os.close(listing)
-    flags = {number: step.process.rows(f"fdinfo/{number}", "flags").get("flags", "0") for number in numbers}
-    return {"open after exec": [str(number) for number in numbers if not int(flags[number], 8) & os.O_CLOEXEC]}
 
 
 def program(step: Step) -> State:
@@ -139,41 +91,8 @@ def program(step: Step) -> State:
 
 
 def executable(step: Step) -> State:
-    return step.process.links("exe")
-
-
-# -- the process --------------------------------------------------------------------------------
-
-SETS = {
-    "CapEff": "effective",
-    "CapPrm": "permitted",
-    "CapInh": "inheritable",
-    "CapBnd": "bounding",
-    "CapAmb": "ambient",
-}
-ROWS = {
-    "Uid": "uids: real, effective, saved, file system",
-    "Gid": "gids: real, effective, saved, file system",
-    "Groups": "groups",
-    "NoNewPrivs": "no_new_privs",
-    "Seccomp": "seccomp mode (2: filter)",
-    "Seccomp_filters": "seccomp filters",
-}
-
-
-def status(process: Process) -> State:
-    """Its users, groups and capabilities: proc_pid_status(5)."""
-    return {"status": process.read("status")}
-
-
-def session(process: Process) -> State:
-    """Session and controlling terminal: proc_pid_stat(5)."""
-    fields = process.read("stat").rpartition(")")[2].split()
-    if not fields:
-        return {}
-    terminal = int(fields[4]) & 0xFFFFFFFF
-    number = f"{terminal >> 8 & 0xFFF}:{terminal & 0xFF | terminal >> 12 & 0xFFF00}" if terminal else "none"
-    return {"session": fields[3], "terminal": number}
+    path = step.process.link("exe")
+    return {"exe": path} if path else {}
 
 
 # -- networks -----------------------------------------------------------------------------------
@@ -184,19 +103,19 @@ def networks(step: Step) -> State:
     found = network("host", step.process)
     if step.child:
         found |= network("container", step.child)
-        found |= {name: " ".join(step.child.read(name).split()) for name in ("uid_map", "gid_map")}
+        found |= {name: " ".join(step.child.look(name).split()) for name in ("uid_map", "gid_map")}
     return found
 
 
 def network(where: str, process: Process) -> State:
     """One network namespace: proc_net(5)."""
-    interfaces = [row.partition(":")[0].strip() for row in process.read("net/dev").splitlines()[2:]]
-    addresses = local_addresses(process.read("net/fib_trie"))
-    for row in process.read("net/if_inet6").splitlines():
+    interfaces = [row.partition(":")[0].strip() for row in process.look("net/dev").splitlines()[2:]]
+    addresses = local_addresses(process.look("net/fib_trie"))
+    for row in process.look("net/if_inet6").splitlines():
         number, _, length, *_, name = row.split()
         addresses.append(f"{ipv6(number)}/{int(length, 16)} on {name}")
     routes = []
-    for row in process.read("net/route").splitlines()[1:]:
+    for row in process.look("net/route").splitlines()[1:]:
         name, target, gateway, _, _, _, _, mask, *_ = row.split()
         way = f" via {ipv4(gateway)}" if int(gateway, 16) else ""
         routes.append(f"{ipv4(target)}/{int(mask, 16).bit_count()}{way} on {name}")
@@ -229,36 +148,8 @@ def ipv6(text: str) -> str:
 
 # -- which for which ----------------------------------------------------------------------------
 
-OF_THE_PROCESS = (namespaces, places, mounts, status, session)
-"""What is looked at when a process appears, and after each call that may have touched it."""
-
-ALL = (namespaces, places, mounts, status)
-TOUCHED: dict[str, tuple[Reader, ...]] = {
-    "unshare": ALL,
-    "setns": ALL,
-    "mount": (mounts,),
-    "umount2": (places, mounts),
-    "move_mount": (mounts,),
-    "mount_setattr": (mounts,),
-    "pivot_root": (places, mounts),
-    "chdir": (places,),
-    "fchdir": (places,),
-    "chroot": (places,),
-    "setgroups": (status,),
-    "setresuid": (status,),
-    "setresgid": (status,),
-    "capset": (status,),
-    "cap_ambient_clear_all": (status,),
-    "set_no_new_privs": (status,),
-    "seccomp_set_filter": (status,),
-    "setsid": (session,),
-    "set_controlling_terminal": (session,),
-}
-"""Call -> what it may touch of that."""
-
 READERS: dict[str, Callable[[Step], State]] = {
     "clone3": birth,
-    "close_range": descriptors,
     "bpf_prog_load": program,
     "run": networks,
     "try_run": networks,
@@ -269,9 +160,25 @@ READERS: dict[str, Callable[[Step], State]] = {
 
 # -- what has changed ---------------------------------------------------------------------------
 
+SETS = {
+    "CapEff": "effective",
+    "CapPrm": "permitted",
+    "CapInh": "inheritable",
+    "CapBnd": "bounding",
+    "CapAmb": "ambient",
+}
+ROWS = {
+    "Uid": "uids: real, effective, saved, file system",
+    "Gid": "gids: real, effective, saved, file system",
+    "Groups": "groups",
+    "NoNewPrivs": "no_new_privs",
+    "Seccomp": "seccomp mode (2: filter)",
+    "Seccomp_filters": "seccomp filters",
+}
+
 
 def difference(before: State, after: State) -> tuple[State, State]:
-    """What of the two differs, taken apart. (While a process waits, files are only read.)"""
+    """What of the two differs, taken apart."""
     gone: State = {}
     come: State = {}
     for name in {**before, **after}:
@@ -281,34 +188,52 @@ def difference(before: State, after: State) -> tuple[State, State]:
         if (part := PARTS.get(name)) and isinstance(old, str) and isinstance(new, str):
             was, now = old.splitlines(), new.splitlines()
             for state, rows, others in ((gone, was, set(now)), (come, now, set(was))):
-                state.update(filter(None, (part(row) for row in rows if row not in others)))
-            for same in [key for key in gone if gone[key] == come.get(key)]:  # as far as it is told
-                del gone[same], come[same]
+                for row in rows:
+                    if row not in others:
+                        state.update(part(row))
         else:
-            gone |= {} if old is None else {name: old}
-            come |= {} if new is None else {name: new}
+            gone |= {} if old is None else {label(name): inode(name, old)}
+            come |= {} if new is None else {label(name): inode(name, new)}
+    for same in [name for name in gone if gone[name] == come.get(name)]:  # as far as it is told
+        del gone[same], come[same]
     return gone, come
 
 
-def row_of_mountinfo(row: str) -> tuple[str, str]:
-    """A mount under its number, as mount(8) shows it."""
+def label(name: str) -> str:
+    return f"{name.removeprefix('ns/')} namespace" if name in NAMESPACES else name
+
+
+def inode(name: str, value: str | list[str]) -> str | list[str]:
+    """Of `uts:[4026531838]` the number, which identifies the namespace."""
+    return value.rpartition("[")[2].rstrip("]") if name in NAMESPACES and isinstance(value, str) else value
+
+
+def row_of_mountinfo(row: str) -> State:
+    """A mount under its number, as mount(8) shows it: proc_pid_mountinfo(5)."""
     m = MountInfo(row)
-    return (
-        f"mount {m.id}",
-        f"{m.source} on {m.target} type {m.fstype} ({m.options}) {' '.join(m.propagation) or 'private'}",
-    )
+    shown = f"{m.source} on {m.target} type {m.fstype} ({m.options}) {' '.join(m.propagation) or 'private'}"
+    return {f"mount {m.id}": shown}
 
 
-def row_of_status(row: str) -> tuple[str, str | list[str]] | None:
-    """Ids as they are, sets of capabilities by their names; of the other rows nothing."""
+def row_of_status(row: str) -> State:
+    """Ids as they are, sets of capabilities by their names; of the other rows nothing: proc_pid_status(5)."""
     name, _, value = row.partition(":")
     if name in SETS:
-        return SETS[name], capability.names(int(value, 16))
-    return (ROWS[name], " ".join(value.split())) if name in ROWS else None
+        return {SETS[name]: capability.names(int(value, 16))}
+    return {ROWS[name]: " ".join(value.split())} if name in ROWS else {}
 
 
-PARTS: dict[str, Callable[[str], tuple[str, str | list[str]] | None]] = {
+def row_of_stat(row: str) -> State:
+    """Session and controlling terminal: proc_pid_stat(5)."""
+    fields = row.rpartition(")")[2].split()
+    device = int(fields[4]) & 0xFFFFFFFF
+    terminal = f"{device >> 8 & 0xFFF}:{device & 0xFF | device >> 12 & 0xFFF00}" if device else "none"
+    return {"session": fields[3], "terminal": terminal}
+
+
+PARTS: dict[str, Callable[[str], State]] = {
     "mountinfo": row_of_mountinfo,
     "status": row_of_status,
+    "stat": row_of_stat,
 }
 """Files whose rows are told apart."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from minicontainer.narrate.look import EVERYTHING
+from minicontainer.narrate.state import difference
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +54,14 @@ class Step:
     def end(self, error: str, told: str, raw: str) -> None:
         """The call has been made, or has failed."""
         self.error, self.told_result, self.result = error, told, None if error else raw
+
+    def compare(self) -> None:
+        """Leave of before and after what differs. How the process was before is what has been told of it last."""
+        for name in EVERYTHING:
+            if text := self.after.pop(name, ""):
+                self.before[name], self.after[name] = self.process.known.get(name) or text, text
+                self.process.known[name] = str(text)
+        self.before, self.after = difference(self.before, self.after)
 
     def raw(self, name: str) -> str:
         """The argument of that name as it is; empty if it is not there."""

@@ -45,16 +45,29 @@ def last(account: list[dict[str, Any]], call: str, feature: str | None = None) -
 # -- it is true ---------------------------------------------------------------------------------
 
 
-def test_every_step_has_everything(minicontainer: Run, rootfs: Path, tmp_path: Path) -> None:
+EVERYDAY = (
+    NO_NETWORK,
+    ("--userns", "auto", "-p", "127.0.0.1::80", "-p", "53/udp"),
+    ("--hardened",),
+    ("--privileged",),
+    ("--only", "uts", "-h", "box"),
+    (*NO_NETWORK, "-v", "/etc:/x/y:ro", "--tmpfs", "/scratch", "-w", "/a/b", "-u", "7:8", "--group-add", "9"),
+    (*NO_NETWORK, "--ulimit", "nofile=100:200", "--oom-score-adj", "10", "--domainname", "d", "--cap-add", "NET_ADMIN"),
+    (*NO_NETWORK, "--read-only", "--time-offset", "+1h", "--sysctl", "net.ipv4.ip_forward=1", "--userns", "auto"),
+)
+
+
+@pytest.mark.parametrize("options", EVERYDAY, ids=" ".join)
+def test_every_step_has_everything(options: tuple[str, ...], minicontainer: Run, rootfs: Path, tmp_path: Path) -> None:
     account = tmp_path / "account"
-    for options in (NO_NETWORK, ("--userns", "auto", "-p", "127.0.0.1::80"), ("--hardened",), ("--privileged",)):
-        assert minicontainer("run", "--explain=json", "--explain-to", account, *options, rootfs, "true").returncode == 0
-        told = steps(account)
-        assert [step["step"] for step in told] == list(range(1, len(told) + 1))
-        for step in told:
-            assert set(step) == KEYS
-            assert step["why"] and step["man"] and 0 <= step["lesson"] <= 14, step
-            assert step["result"] != "?", step
+    done = minicontainer("run", "--explain=json", "--explain-to", account, *options, rootfs, "true")
+    assert done.returncode == 0, done.stderr
+    told = steps(account)
+    assert [step["step"] for step in told] == list(range(1, len(told) + 1))
+    for step in told:
+        assert set(step) == KEYS
+        assert step["why"] and step["man"] and 0 <= step["lesson"] <= 14, step
+        assert step["result"] != "?", step
 
 
 def test_what_is_told_is_what_the_kernel_says(spawn: Spawn, rootfs: Path, state_root: Path, tmp_path: Path) -> None:
@@ -243,7 +256,7 @@ def test_the_runtime_loads_no_more_than_it_must(
     options = ("--explain=rich", "--explain-to", str(tmp_path / "a")) if explain else ()
     script = [sys.executable, "-c", PROGRAM.format(heavy=HEAVY), *options, *NO_NETWORK, str(rootfs), "true"]
     done = subprocess.run(script, capture_output=True, text=True, env=environment(), stdin=subprocess.DEVNULL)
-    own = ["minicontainer.narrate", "minicontainer.narrate.inside", "minicontainer.narrate.observer"]
+    own = ["minicontainer.narrate", *(f"minicontainer.narrate.{name}" for name in ("inside", "look", "observer"))]
     assert (done.returncode, done.stdout.split()) == (0, own if explain else [])
 
 

@@ -19,7 +19,7 @@ import minicontainer.linux
 from minicontainer.errors import KernelError, MinicontainerError
 from minicontainer.isolation.order import ORDER
 from minicontainer.linux import calls, files, mount, paths, process
-from minicontainer.narrate import FORMS, inside, observer, reasons, screen, spelling, state, writers
+from minicontainer.narrate import FORMS, inside, look, observer, reasons, screen, spelling, state, writers
 from minicontainer.narrate.narrator import records
 from minicontainer.narrate.step import CHILD, PARENT, Step
 from tests.support import environment
@@ -76,14 +76,14 @@ def test_pages_are_named_as_man_wants_them() -> None:
 
 
 def test_it_is_known_of_every_call_how_to_see_what_it_did() -> None:
-    plain = {"open_slave", "bpf_prog_attach", "pidfd_send_signal", "send_signal"}  # descriptors; other processes
-    seen = {*inside.FACTS, *state.READERS, *state.TOUCHED, *observer.ALONE, *plain}
+    nothing_to_see = {"openat2", "open_tree", "default_action"}
+    seen = {*inside.FACTS, *look.TOUCHED, *state.READERS, *observer.WATCHED, *nothing_to_see}
     assert set(gated()) == seen
 
 
-def test_nobody_looks_when_nobody_waits() -> None:
-    assert not observer.ALONE & {*state.READERS, *state.TOUCHED}
+def test_the_narrator_is_asked_where_it_has_to_look() -> None:
     new = {"bpf_prog_load"}  # there was nothing before it
+    assert set(state.READERS) <= observer.WATCHED
     assert set(state.READERS) - new <= observer.BOTH
 
 
@@ -96,7 +96,7 @@ def test_parameters_with_a_spelling_exist() -> None:
 
 
 def told_arguments(made: calls.Call) -> list[tuple[str, ...]]:
-    fields = list(observer.arguments(made, lambda number: f"</fd/{number}>"))
+    fields = observer.arguments(made, lambda number: f"</fd/{number}>")
     return list(zip(fields[::3], fields[1::3], fields[2::3], strict=True))
 
 
@@ -162,7 +162,7 @@ SPELLED = (
 @pytest.mark.parametrize("made, expected", SPELLED, ids=lambda value: getattr(value, "name", ""))
 def test_numbers_have_their_names(made: calls.Call, expected: str) -> None:
     there = step(made.name)
-    there.take(list(observer.arguments(made, lambda number: "")))
+    there.take(observer.arguments(made, lambda number: ""))
     assert ", ".join(spelling.spell_arguments(there)) == expected
 
 
@@ -197,6 +197,34 @@ def test_of_the_status_only_rights_are_told() -> None:
         {"bounding": ["CAP_CHOWN", "CAP_DAC_OVERRIDE"]},
         {"bounding": ["CAP_CHOWN"]},
     )
+
+
+def test_a_namespace_is_told_by_its_number() -> None:
+    assert state.difference({"ns/uts": "uts:[12]"}, {"ns/uts": "uts:[34]"}) == (
+        {"uts namespace": "12"},
+        {"uts namespace": "34"},
+    )
+
+
+def test_how_a_process_was_is_what_was_told_of_it_last() -> None:
+    first, second = step("chdir", ""), step("chdir", "")
+    second.process = first.process
+    first.process.known = {"cwd": "/"}
+    first.after, second.after = {"cwd": "/a", "root": "/"}, {"cwd": "/b", "root": "/"}
+    first.compare()
+    second.compare()
+    assert (first.before, first.after) == ({"cwd": "/"}, {"cwd": "/a"})
+    assert (second.before, second.after) == ({"cwd": "/a"}, {"cwd": "/b"})
+
+
+def test_what_proc_says_of_this_process() -> None:
+    inside_view = {name: look.look(name, "/proc/self/") for name in look.EVERYTHING}
+    outside = state.Process(os.getpid())
+    stable = set(look.EVERYTHING) - {"status", "stat"}
+    assert all(inside_view.values())
+    assert {name: outside.look(name) for name in stable} == {name: inside_view[name] for name in stable}
+    assert state.row_of_stat(inside_view["stat"])["session"] == str(os.getsid(0))
+    assert look.look("cwd", "/proc/no such process/") == look.look("status", "/proc/no such process/") == ""
 
 
 def test_addresses_as_proc_has_them() -> None:
