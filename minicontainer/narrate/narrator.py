@@ -12,7 +12,6 @@ import select
 import struct
 
 from minicontainer.narrate import spelling, state
-from minicontainer.narrate.keys import Keys
 from minicontainer.narrate.look import EVERYTHING, TOUCHED
 from minicontainer.narrate.observer import AFTER, BEFORE, END, EXECUTED, GO, NEW, QUIET, STOP, spell
 from minicontainer.narrate.step import CHILD, HELPER, PARENT, Step
@@ -23,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Sequence
+
+    from minicontainer.narrate.keys import Keys
 else:
     import _socket as socket
 
@@ -61,7 +62,11 @@ class Narrator:
         self.done: list[Step | tuple[Line, list[str]]] = []  # to be written; or even to be read
         self.answer = GO
         self.count = 0
-        self.keys = Keys(keyboard) if keyboard >= 0 else None
+        self.keys: Keys | None = None
+        if keyboard >= 0:
+            from minicontainer.narrate.keys import Keys
+
+            self.keys = Keys(keyboard)
         self.writer = writer_for(form, output, id)
         self.shared = output == 2  # with the program, which comes next
 
@@ -148,10 +153,10 @@ class Narrator:
         self.write_all()
         self.prepare(step)
         self.writer.begin(step)
-        answer = self.keys.wait()
-        if answer != self.keys.NEXT:
+        keys, answer = self.keys, self.keys.wait()
+        if answer != keys.NEXT:
             self.keys = None
-        return answer != Keys.STOP
+        return answer != keys.STOP
 
     def after(self, line: Line, error: str, told: str, raw: str, call: str, feature: str, *fields: str) -> None:
         """A call has been made, or has failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicontainer.narrate.look import EVERYTHING
+from minicontainer.narrate.look import TOUCHED
 from minicontainer.narrate.state import difference
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ class Step:
 
     def compare(self) -> None:
         """Leave of before and after what differs. How the process was before is what has been told of it last."""
-        for name in EVERYTHING:
+        for name in TOUCHED.get(self.call, ()):
             if text := self.after.pop(name, ""):
                 self.before[name], self.after[name] = self.process.known.get(name) or text, text
                 self.process.known[name] = str(text)
