@@ -96,17 +96,24 @@ def user_namespace(spec: Spec, o: Options, joined: list[Container], wanted: dict
         spec.linux.uid_mappings, spec.linux.gid_mappings = mappings(own, taken, id)
 
 
-def borrow_mounts(spec: Spec) -> None:
-    """Where the kernel refuses a new proc or sysfs, show the host's.
+VIEW_OF = {"proc": "pid", "sysfs": "network", "mqueue": "ipc"}
+"""File system -> the namespace that it is a view of."""
 
-    In a user namespace one may mount them only for a pid or network namespace that belongs to it. Where
-    those are the host's, so are the views of them.
+
+def borrow_mounts(spec: Spec) -> None:
+    """Where the kernel refuses a new proc, sysfs or mqueue, show the host's, if it has one.
+
+    In a user namespace one may mount them only for a pid, network or ipc namespace that belongs to it.
+    Where those are the host's, so are the views of them.
     """
     if not spec.namespace("user"):
         return
-    for entry in spec.mounts:
-        kind = {"proc": "pid", "sysfs": "network"}.get(entry.type)
+    for entry in list(spec.mounts):
+        kind = VIEW_OF.get(entry.type)
         if kind and not spec.namespace(kind):
+            if not os.path.ismount(entry.destination):
+                spec.mounts.remove(entry)
+                continue
             readonly = ["ro", "rro"] if entry.type == "sysfs" else []
             entry.type, entry.source = "bind", entry.destination
             entry.options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", *readonly]

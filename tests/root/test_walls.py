@@ -275,6 +275,14 @@ def test_a_map_by_hand(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
     assert os.stat(f"/proc/{pid}").st_uid == 200000
 
 
+def test_own_ids_with_the_hosts_ipc(spawn: Spawn, rootfs: Path, state_root: Path) -> None:
+    """There the kernel refuses a new mqueue: it would be a view of a namespace that belongs to the host."""
+    spawn("run", *NO_NETWORK, "--userns", "auto", "--ipc", "host", rootfs, "sleep", "60")
+    ours, theirs = namespaces(os.getpid()), namespaces(host_pid(state_root))
+    assert ours["ipc"] == theirs["ipc"]
+    assert ours["user"] != theirs["user"]
+
+
 def test_the_rootfs_belongs_to_root_in_a_user_namespace(minicontainer: Run, rootfs: Path) -> None:
     done = minicontainer("run", *NO_NETWORK, "--userns", "auto", rootfs, "stat", "-c", "%u:%g", "/bin/busybox", "/")
     assert done.stdout.split() == ["0:0", "0:0"]
